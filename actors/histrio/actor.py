@@ -1,0 +1,391 @@
+"""The base class of actors: what a behaviour overrides, and what it may use of the system that it lives in."""
+
+# Design note
+# -----------
+# An actor object and its kernel cell are two things: the object is the user's, is made anew at each restart, and
+# knows its cell through one slot that is set after `__init__`. So `__init__` need not call `super()`, and attrs
+# classes work. The names of this class are data descriptors: assigning over one raises at once (A18).
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from types import FunctionType
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, Literal, TypeGuard, TypeVar, TypeVarTuple, Unpack, cast
+from typing import overload
+
+from histrio_kernel.bounds import bound
+from histrio_kernel.cell import Cell, Settings
+from histrio_kernel.doors import Io
+from histrio_kernel.errors import NotStarted, Reason, Refusal
+from histrio_kernel.futures import HOLDERS, Future, Promise
+from histrio_kernel.handling import select
+from histrio_kernel.inbox import Ask, Latest, Overflow, Policy
+from histrio_kernel.turn import Visit, Worker
+from trio.lowlevel import current_task
+
+from histrio.fixed import FixedMethod, FixedValue, refuse_assignment
+from histrio.handlers import HandlerTable
+from histrio.messages import Envelope
+from histrio.ref import Ref
+from histrio.spawning import spawn_child
+
+if TYPE_CHECKING:
+    from histrio.system import System
+
+__all__ = ["Actor"]
+
+M = TypeVar("M")
+N = TypeVar("N")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Actor(Generic[M]):
+    """The base of actors. `class Store(histrio.Actor[Write | Read])` takes messages of these two types.
+
+    A behaviour is written as methods marked `@histrio.handler(Message)`, or as `async def receive(self, message)` with
+    a `match` statement, or as one long coroutine `run`. At most one handler runs at any moment; between two awaits it
+    has the actor's state to itself. What it awaits from Histrio gives the turn away, so the next message may start;
+    `await` of anything else keeps it.
+
+    Class attributes:
+        serial: keep the turn across all waits (default False).
+        in_flight_max: how many handlers may wait at once (256); at the bound no new message is taken.
+        inbox_max: how many messages may wait (1024). overflow: what happens to one more (`WAIT`).
+        waiting_max: how many asks may stand in the senders' line (4096).
+        io_max: how many operations run at once (`in_flight_max`); further ones queue.
+        start_s, shutdown_s: seconds that `started()` and stopping may take (60, 5).
+    """
+
+    __slots__ = ("__weakref__", "_histrio_cell", "_histrio_io")
+    __histrio_actor__: ClassVar[Literal[True]] = True
+
+    serial: ClassVar[bool] = False
+    in_flight_max: ClassVar[int] = bound("in_flight_max")
+    inbox_max: ClassVar[int] = bound("inbox_max")
+    waiting_max: ClassVar[int] = bound("waiting_max")
+    overflow: ClassVar[Overflow | Latest] = Overflow.WAIT
+    io_max: ClassVar[int | None] = None
+    start_s: ClassVar[float] = bound("start_s")
+    shutdown_s: ClassVar[float] = bound("shutdown_s")
+
+    __histrio_settings__: ClassVar[Settings]
+    _histrio_cell: Cell
+    _histrio_io: Io
+
+    # -- what a behaviour overrides ------------------------------------------------------------------------------
+
+    async def started(self) -> None:
+        """Runs once before the first message, with the turn. `spawn` returns when it has. A failure fails `spawn`."""
+
+    async def stopped(self, reason: Reason) -> None:
+        """Runs when the actor stops as asked: the inbox is drained, children have ended, `self.io` still works.
+
+        It does not run when the actor fails or is killed: clean up in `finally`, or in the context managers of `run`.
+        """
+
+    async def receive(self, message: M) -> object:
+        """Handle `message`, if no marked method does; the value is the reply."""
+        return await self.unhandled(message)
+
+    async def unhandled(self, message: M) -> object:
+        """Takes messages that no handler takes: a `Refusal` to an asker, a dead letter otherwise."""
+        raise Refusal(f"{self.ref.path} ({type(self).__qualname__}) has no handler for {type(message).__qualname__}")
+
+    async def run(self) -> None:
+        """Override it to write the behaviour as one coroutine, which takes its messages by `receive_next`.
+
+        The actor stops when it returns. Then messages are not handed to handlers.
+        """
+
+    # -- who and where -------------------------------------------------------------------------------------------
+
+    @property
+    def ref(self) -> Ref[M]:
+        """The actor's own address, to hand to others."""
+        cell = _cell_of(self, "ref")
+        return cast(Ref[M], _system_of(cell).ref_of(cell))
+
+    @property
+    def system(self) -> System:
+        """The system that the actor lives in."""
+        return _system_of(_cell_of(self, "system"))
+
+    @property
+    def parent(self) -> Ref[object] | None:
+        """The address of the parent; None for an actor that the system itself spawned."""
+        cell = _cell_of(self, "parent")
+        return _system_of(cell).ref_of(cell.parent) if isinstance(cell.parent, Cell) else None
+
+    @property
+    def children(self) -> tuple[Ref[object], ...]:
+        """The addresses of the children that live, in the order in which they were spawned."""
+        cell = _cell_of(self, "children")
+        system = _system_of(cell)
+        return tuple(system.ref_of(child) for child in (cell.children or {}).values())
+
+    @property
+    def io(self) -> Io:
+        """Operations that run beside the handlers, and the doors to the world: see `histrio_kernel.doors.Io`."""
+        try:
+            return self._histrio_io
+        except AttributeError:
+            io = Io(_cell_of(self, "io"))
+            _IO_SLOT.__set__(self, io)
+            return io
+
+    # -- what a handler uses -------------------------------------------------------------------------------------
+
+    def background(self, afn: Callable[[Unpack[Ts]], Awaitable[T]], *args: Unpack[Ts]) -> Future[T]:
+        """Like `self.io(afn, *args)`, but it belongs to the actor: no handler waits for it at its end.
+
+        Its error fails the actor, unless somebody awaits the future when it ends. It is cancelled with the actor.
+        """
+        return _cell_of(self, "background").io_pool().start(afn, args, keep=True, background=True)
+
+    def promise(self) -> Promise[T]:
+        """A future that this actor completes itself, by `set` or `fail`, from another handler (F9).
+
+        Annotate what it carries: `done: histrio.Promise[int] = self.promise()`. It fails with `ActorStopped` when
+        the actor ends first.
+        """
+        return _cell_of(self, "promise").promise()
+
+    async def spawn(
+        self, cls: Callable[[Unpack[Ts]], Actor[N]], *args: Unpack[Ts], name: str | None = None
+    ) -> Ref[N]:
+        """Start a child and return its ref when its `started()` has returned. Gives the turn away if that waits.
+
+        The child never outlives this actor, and its failure is this actor's failure. Keywords go by
+        `functools.partial`. Cancelled, it kills the child and waits for its end.
+
+        Raises:
+            ActorFailed: the child failed to start.
+            ActorStopped: this actor takes no children any more.
+            ValueError: *cls* is no actor class, or *name* is taken, empty, or has "/" or "#" in it.
+        """
+        cell = _cell_of(self, "spawn")
+        return await spawn_child(_system_of(cell), cell, cls, args, name)
+
+    def tell_first(self, message: M) -> None:
+        """Put `message` into the own inbox ahead of all others. Meant for `started()`. Not a checkpoint."""
+        cell = _cell_of(self, "tell_first")
+        table = cast(HandlerTable, cell.settings.handlers)
+        if message.__class__ not in table:
+            table.learn(cell.path, message)
+        cell.inbox.put_first(message)
+
+    @overload
+    async def select(self, match: type[N], *, envelope: Literal[False] = False) -> N: ...
+    @overload
+    async def select(self, match: type[N], *, envelope: Literal[True]) -> Envelope[N]: ...
+    @overload
+    async def select(self, match: Callable[[M], TypeGuard[N]], *, envelope: Literal[False] = False) -> N: ...
+    @overload
+    async def select(self, match: Callable[[M], TypeGuard[N]], *, envelope: Literal[True]) -> Envelope[N]: ...
+    @overload
+    async def select(self, match: Callable[[M], bool], *, envelope: Literal[False] = False) -> M: ...
+    @overload
+    async def select(self, match: Callable[[M], bool], *, envelope: Literal[True]) -> Envelope[M]: ...
+    async def select(self, match: Callable[[M], bool] | type[N], *, envelope: bool = False) -> object:
+        """Take the first message that is of a type, or that a function says yes to; the others stay, in order.
+
+        Gives the turn away while it waits; no new message starts a handler meanwhile. With *envelope* the message
+        comes as an `Envelope`, by which an asker can be answered; an ask that is taken without is answered None.
+
+        Raises:
+            Busy: another handler of this actor waits in `select`, `filter` or `receive_next`.
+            SelectStalled: the inbox is full of other mail.
+            trio.EndOfChannel: the actor is stopping, and nothing that waits matches.
+        """
+        return await _take(self, "select", match, drops=False, envelope=envelope)
+
+    @overload
+    async def filter(self, match: type[N]) -> N: ...
+    @overload
+    async def filter(self, match: Callable[[M], TypeGuard[N]]) -> N: ...
+    @overload
+    async def filter(self, match: Callable[[M], bool]) -> M: ...
+    async def filter(self, match: Callable[[M], bool] | type[N]) -> object:
+        """Like `select`, but messages before the match are dropped; asks among them get `MessageDropped`."""
+        return await _take(self, "filter", match, drops=True, envelope=False)
+
+    async def receive_next(self) -> Envelope[M]:
+        """The next message, in an envelope: for behaviours that override `run`.
+
+        Raises:
+            trio.EndOfChannel: the actor is stopping and its inbox is empty. `run` need not catch it.
+        """
+        return cast(Envelope[M], await _take(self, "receive_next", _anything, drops=False, envelope=True))
+
+    @contextmanager
+    def unchanged(self, *names: str) -> Iterator[None]:
+        """Raise `StaleState` at the end of a wait inside it if one of the named attributes has moved (A7).
+
+        An attribute has moved if it is another object than at the start of the block, or if `self.touch(name)` was
+        called. An error of the wait itself goes first.
+        """
+        cell = _cell_of(self, "unchanged")
+        worker = HOLDERS.get(current_task())
+        if not isinstance(worker, Worker) or worker.turn is not cell.turn:
+            raise NotStarted(f"{cell.path}: unchanged() guards the waits of a handler, and this task is none")
+        before = {name: (cast(object, getattr(self, name)), _touches(cell, name)) for name in names}
+
+        def moved() -> tuple[str, ...]:
+            return tuple(name for name, (value, touches) in before.items()
+                         if getattr(self, name) is not value or _touches(cell, name) != touches)
+
+        guards = worker.guards = worker.guards if worker.guards is not None else []
+        guards.append(moved)
+        try:
+            yield
+        finally:
+            guards.remove(moved)
+            if not guards:
+                worker.guards = None
+
+    def touch(self, *names: str) -> None:
+        """Mark that the named attributes have changed in place, for those who guard them by `unchanged`."""
+        turn = _cell_of(self, "touch").turn
+        turn.touches = turn.touches if turn.touches is not None else {}
+        for name in names:
+            turn.touches[name] = turn.touches.get(name, 0) + 1
+
+    def turn(self) -> Visit:
+        """`async with self.turn():` the actor's turn, for a task that is no handler: work in `self.io` (A17)."""
+        return Visit(_cell_of(self, "turn").turn)
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Check the class and remember what its actors need."""
+        super().__init_subclass__(**kwargs)
+        for name, member in tuple(cls.__dict__.items()):
+            if name in _HOOKS and isinstance(member, FunctionType):
+                setattr(cls, name, FixedMethod(member, name))
+            elif name in _SETTINGS and not isinstance(member, FixedValue):
+                setattr(cls, name, FixedValue(member, name))
+            elif name in _FIXED:
+                raise TypeError(f"{cls.__qualname__}.{name} belongs to histrio.Actor; choose another name")
+        cls.__histrio_settings__ = _settings(cls)
+
+
+_IO_SLOT: Final = cast(FixedMethod, Actor.__dict__["_histrio_io"])
+_CELL_SLOT: Final = cast(FixedMethod, Actor.__dict__["_histrio_cell"])
+_HOOKS: Final = frozenset({"started", "stopped", "receive", "unhandled", "run"})
+_SETTINGS: Final = frozenset(
+    {"serial", "in_flight_max", "inbox_max", "waiting_max", "overflow", "io_max", "start_s", "shutdown_s"}
+)
+_RESERVED: Final = frozenset({"states", "timers"})
+_FIXED: Final = _RESERVED | {
+    name for name, member in Actor.__dict__.items()
+    if isinstance(member, FunctionType | property) and not name.startswith("_") and name not in _HOOKS
+}  # fmt: skip
+
+
+class _ReservedName:
+    """A name that actors will have; reading it fails as for any absent attribute, assigning is refused already."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name: Final = name
+
+    def __get__(self, instance: object | None, owner: type | None = None) -> object:
+        raise AttributeError(f"{self._name!r} is a name that histrio.Actor keeps for itself, and not in use yet")
+
+    def __set__(self, instance: object, value: object) -> None:
+        refuse_assignment(instance, self._name)
+
+
+def _fix_names() -> None:
+    for name, member in tuple(Actor.__dict__.items()):
+        if name.startswith("_"):
+            continue
+        if isinstance(member, FunctionType):
+            setattr(Actor, name, FixedMethod(member, name))
+        elif name in _SETTINGS:
+            setattr(Actor, name, FixedValue(member, name))
+    for name in _RESERVED:
+        setattr(Actor, name, _ReservedName(name))
+
+
+def _settings(cls: type[Actor[N]]) -> Settings:
+    """What the kernel needs to know of a class, checked."""
+    for name in ("in_flight_max", "inbox_max", "waiting_max", "io_max"):
+        value = cast(object, getattr(cls, name))
+        if not (name == "io_max" and value is None) and (type(value) is not int or value < 1):
+            raise TypeError(f"{cls.__qualname__}.{name} is {value!r}; it must be a whole number, 1 or more")
+    for name in ("start_s", "shutdown_s"):
+        value = cast(object, getattr(cls, name))
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+            raise TypeError(f"{cls.__qualname__}.{name} is {value!r}; it must be a number of seconds, 0 or more")
+    if type(cls.serial) is not bool:
+        raise TypeError(f"{cls.__qualname__}.serial is {cls.serial!r}; it must be True or False")
+    if not isinstance(cast(object, cls.overflow), Overflow | Latest):
+        choices = "WAIT, REFUSE, DROP_NEW, DROP_OLD or LATEST(key)"
+        raise TypeError(f"{cls.__qualname__}.overflow is {cls.overflow!r}; it must be one of {choices}")
+    for name in ("started", "stopped", "run"):
+        if not inspect.iscoroutinefunction(getattr(cls, name)):
+            raise TypeError(f"{cls.__qualname__}.{name} must be `async def`")
+    return Settings(
+        handlers=HandlerTable(cast(type[Actor[object]], cls)),
+        policy=Policy(cls.inbox_max, cls.waiting_max, cls.overflow),
+        serial=cls.serial,
+        in_flight_max=cls.in_flight_max,
+        io_max=cls.io_max if cls.io_max is not None else cls.in_flight_max,
+        start_s=cls.start_s,
+        shutdown_s=cls.shutdown_s,
+        has_started=cls.started is not Actor.started,
+        has_stopped=cls.stopped is not Actor.stopped,
+        runs_by_hand=cls.run is not Actor.run,
+    )
+
+
+def attach(actor: Actor[N], cell: Cell) -> None:
+    """Give a fresh actor its place; also when its class is frozen."""
+    _CELL_SLOT.__set__(actor, cell)
+
+
+def _cell_of(actor: Actor[N], name: str) -> Cell:
+    try:
+        return actor._histrio_cell
+    except AttributeError:
+        raise NotStarted(
+            f"{type(actor).__qualname__}.{name} was used before the actor had a place in a system. In __init__ keep"
+            " what you were given, and do the rest in `async def started(self)`; actors begin by `system.spawn(...)`"
+        ) from None
+
+
+def _system_of(cell: Cell) -> System:
+    return cast("System", cell.engine.host)
+
+
+def _touches(cell: Cell, name: str) -> int:
+    return (cell.turn.touches or {}).get(name, 0)
+
+
+def _anything(message: object) -> bool:
+    return True
+
+
+async def _take(actor: Actor[N], name: str, match: object, *, drops: bool, envelope: bool) -> object:
+    cell = _cell_of(actor, name)
+    worker = HOLDERS.get(current_task())
+    if not isinstance(worker, Worker) or worker.turn is not cell.turn:
+        raise NotStarted(f"{cell.path}: {name}() is for the actor's own handlers, and this task is none")
+    kind = match if isinstance(match, type) else None
+    says_yes = cast(Callable[[object], bool], match) if kind is None else lambda message: isinstance(message, kind)
+    entry = await select(worker, says_yes, drops=drops)
+    ask = entry if isinstance(entry, Ask) else None
+    message: object = entry if ask is None else ask.message
+    if envelope:
+        return Envelope(message, ask)
+    if ask is not None:
+        ask.reply(None)
+    return message
+
+
+_fix_names()

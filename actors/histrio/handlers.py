@@ -1,0 +1,232 @@
+"""Which messages an actor takes, and who handles them: decided at class creation, by type, and checked there (A16)."""
+
+# Design note
+# -----------
+# Dispatch is one dictionary per class, from the exact type of a message to the function that handles it. The same
+# look-up answers "does this actor take it?" at `tell`, so the check costs what dispatch costs. A type that is not in
+# it is looked for once, by the order of its bases, and remembered; the number of remembered types is bounded.
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast, final, overload
+
+from histrio_kernel.bounds import bound
+from histrio_kernel.turn import Handler
+from trio.lowlevel import disable_ki_protection
+
+from histrio.messages import Askable
+
+if TYPE_CHECKING:
+    from histrio.actor import Actor
+
+__all__ = ["HandlerTable", "Handles", "declared_messages", "handler"]
+
+A_contra = TypeVar("A_contra", contravariant=True)
+A = TypeVar("A")
+M = TypeVar("M")
+M_inv = TypeVar("M_inv")
+R = TypeVar("R")
+R_inv = TypeVar("R_inv")
+
+_MARK: Final = "__histrio_handles__"
+
+
+class Handles(Protocol[M_inv, R_inv]):
+    """The decorator that `handler(Message)` makes: for a method that takes the message and returns its reply."""
+
+    def __call__(
+        self, method: Callable[[A, M_inv], Awaitable[R_inv]], /
+    ) -> Callable[[A, M_inv], Awaitable[R_inv]]:
+        """Mark `method`."""
+        ...
+
+
+@overload
+def handler(message: Callable[..., Askable[M, R]], /) -> Handles[M, R]: ...
+@overload
+def handler(message: type[M], /) -> Handles[M, None]: ...
+def handler(message: object, /) -> Handles[object, object]:
+    """Mark a method of an actor as the handler of messages of a type and its subtypes.
+
+    Type checkers compare the method's return type with the reply of the `Request`. The method must be `async def`.
+
+    Raises:
+        TypeError: at class creation: two handlers of one type, a type that the actor does not declare, or a method
+            that is no coroutine function.
+    """
+    if not isinstance(message, type):
+        raise TypeError(f"handler() takes a message type, got {message!r}: write @histrio.handler(Read), with the class")
+
+    def mark(method: Callable[[A, object], Awaitable[object]], /) -> Callable[[A, object], Awaitable[object]]:
+        setattr(method, _MARK, message)
+        return method
+
+    return mark
+
+
+@final
+class HandlerTable(dict[type, Handler]):
+    """From the type of a message to the function that handles it; learns the types of subclasses as they come."""
+
+    def __init__(self, actor: type[Actor[object]]) -> None:
+        super().__init__()
+        self.declared: Final = declared_messages(actor)
+        self._fallback: Final = _fallback(actor)
+        self._given: Final = _handlers_of(actor, self.declared)
+        self.update(self._given)
+
+    def __missing__(self, kind: type) -> Handler:
+        """Learn who handles `kind`.
+
+        Raises:
+            TypeError: the actor does not take it.
+        """
+        if not any(issubclass(kind, one) for one in self.declared):
+            raise TypeError(f"it takes {self.names()}, not {kind.__qualname__}")
+        found = next((self._given[base] for base in kind.__mro__ if base in self._given), None)
+        if found is None:  # a virtual base, of an abc, is in no MRO
+            found = next((given for base, given in self._given.items() if issubclass(kind, base)), self._fallback)
+        if len(self) >= bound("message_types_max") + len(self._given):
+            self.clear()
+            self.update(self._given)
+        self[kind] = found
+        return found
+
+    def learn(self, path: str, message: object) -> None:
+        """Make sure that messages like `message` can be handled.
+
+        Raises:
+            TypeError: the actor at `path` does not take them; it names both.
+        """
+        try:
+            _ = self[message.__class__]
+        except TypeError as error:
+            raise TypeError(f"{path}: {error}; nothing was delivered. The message was {message!r}") from None
+
+    def names(self) -> str:
+        """The declared types, as one writes them."""
+        return " | ".join(kind.__qualname__ for kind in self.declared) or "no message"
+
+
+def declared_messages(actor: type) -> tuple[type, ...]:
+    """The message types in `Actor[...]`, from unions, aliases and generics, in order.
+
+    >>> from histrio import Actor
+    >>> class Counter(Actor[int | list[str]]): ...
+    >>> [kind.__name__ for kind in declared_messages(Counter)]
+    ['int', 'list']
+    """
+    argument = _argument(actor)
+    return tuple(dict.fromkeys(_flatten(argument, actor)))
+
+
+def _argument(actor: type) -> object:
+    """What stands in the brackets of `Actor[...]`, with the type variables of generic bases in between filled in."""
+    for base in cast(tuple[object, ...], actor.__dict__.get("__orig_bases__", actor.__bases__)):
+        origin = typing.get_origin(base) or base
+        if not isinstance(origin, type) or not hasattr(origin, "__histrio_actor__"):
+            continue
+        given = typing.get_args(base)
+        if "__histrio_actor__" in origin.__dict__:
+            return given[0] if given else object
+        inner = _argument(origin)
+        parameters = cast(tuple[object, ...], getattr(origin, "__parameters__", ()))
+        if given and inner in parameters:
+            return cast(object, given[parameters.index(inner)])
+        return inner
+    return object
+
+
+def _flatten(argument: object, actor: type) -> Iterator[type]:
+    """The classes that `argument` stands for."""
+    alias = getattr(argument, "__value__", None)  # the `type` statement of Python 3.12
+    if alias is not None and not isinstance(argument, type):
+        yield from _flatten(alias, actor)
+    elif isinstance(argument, typing.ForwardRef | str):
+        yield from _flatten(_look_up(argument, actor), actor)
+    elif isinstance(argument, typing.TypeVar):
+        choices = argument.__constraints__ or (argument.__bound__ or object,)
+        for choice in choices:
+            yield from _flatten(choice, actor)
+    elif argument is typing.Any or argument is object:
+        yield object
+    elif argument is None:
+        yield types.NoneType
+    elif isinstance(argument, typing.NewType):
+        yield from _flatten(argument.__supertype__, actor)
+    else:
+        yield from _flatten_generic(argument, actor)
+
+
+def _flatten_generic(argument: object, actor: type) -> Iterator[type]:
+    origin = typing.get_origin(argument)
+    if origin in (typing.Union, types.UnionType):
+        for member in typing.get_args(argument):
+            yield from _flatten(member, actor)
+    elif origin is typing.Annotated:
+        yield from _flatten(typing.get_args(argument)[0], actor)
+    elif origin is typing.Literal:
+        yield from (type(value) for value in typing.get_args(argument))
+    elif isinstance(origin or argument, type):
+        yield _class(cast(type, origin or argument), actor)
+    else:
+        raise TypeError(f"{actor.__qualname__}: {argument!r} in Actor[...] is no message type; name classes or a union")
+
+
+def _class(kind: type, actor: type) -> type:
+    if getattr(kind, "_is_protocol", False) and not getattr(kind, "_is_runtime_protocol", False):
+        raise TypeError(
+            f"{actor.__qualname__}: the protocol {kind.__qualname__} cannot be recognised when the program runs;"
+            " decorate it with typing.runtime_checkable, or name classes"
+        )
+    return kind
+
+
+def _look_up(name: typing.ForwardRef | str, actor: type) -> object:
+    text = name if isinstance(name, str) else name.__forward_arg__
+    try:
+        return cast(object, eval(text, dict(vars(sys.modules[actor.__module__]))))  # noqa: S307 - an annotation
+    except Exception as error:
+        raise TypeError(
+            f"{actor.__qualname__}: {text!r} in Actor[...] cannot be found yet ({error}); define messages before actors"
+        ) from None
+
+
+def _handlers_of(actor: type, declared: tuple[type, ...]) -> dict[type, Handler]:
+    """The marked methods of a class and its bases; a method of the same name in a subclass replaces."""
+    names: dict[str, type] = {}
+    for base in reversed(actor.__mro__):
+        for name, member in base.__dict__.items():
+            if hasattr(member, _MARK):
+                names[name] = cast(type, getattr(member, _MARK))
+    found: dict[type, Handler] = {}
+    by: dict[type, str] = {}
+    for name, kind in names.items():
+        method = cast(Callable[..., Awaitable[object]], getattr(actor, name))
+        where = f"{actor.__qualname__}.{name}"
+        if kind in found:
+            raise TypeError(f"{where} and {actor.__qualname__}.{by[kind]} both handle {kind.__qualname__}; keep one")
+        if not any(issubclass(kind, one) or issubclass(one, kind) for one in declared):
+            listed = " | ".join(one.__qualname__ for one in declared)
+            raise TypeError(f"{where} handles {kind.__qualname__}, which Actor[{listed}] does not declare; add it there")
+        found[kind] = _checked(method, where)
+        by[kind] = name
+    return found
+
+
+def _checked(method: Callable[..., Awaitable[object]], where: str) -> Handler:
+    if not inspect.iscoroutinefunction(method):
+        raise TypeError(f"{where} must be `async def`: a handler is awaited")
+    if isinstance(method, types.FunctionType):
+        disable_ki_protection(method)  # user code is interruptible; the loop that calls it is not (A14)
+    return method
+
+
+def _fallback(actor: type[Actor[object]]) -> Handler:
+    """Who handles what no marked method does: `receive`, which by default is `unhandled`."""
+    return _checked(cast(Callable[..., Awaitable[object]], actor.receive), f"{actor.__qualname__}.receive")

@@ -1,0 +1,80 @@
+"""What actors say to each other: any object may be told; a `Request[R]` may also be asked, and its reply is an `R`."""
+
+# Design note
+# -----------
+# `ref.ask(m)` has to check that the actor takes `m` *and* infer the reply. A type checker infers one from a union
+# only through a protocol that `m` matches structurally: `Askable` has a message side, which for a subclass `Read` of
+# `Request[int]` is `Read`, and a reply side, which is `int`. Neither method exists when the program runs.
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, final
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from histrio_kernel.errors import Refusal
+    from histrio_kernel.inbox import Ask
+
+__all__ = ["Askable", "Envelope", "Request"]
+
+M_co = TypeVar("M_co", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Askable(Protocol[M_co, R_co]):
+    """For type checkers: a message of type `M_co` that is answered with an `R_co`. `Request[R]` is one."""
+
+    def __histrio_message__(self) -> M_co:
+        """The message side."""
+        ...
+
+    def __histrio_reply__(self) -> R_co:
+        """The reply side."""
+        ...
+
+
+class Request(Generic[R_co]):
+    """The base of messages that are answered: `class Read(histrio.Request[int]): ...` is answered with an int.
+
+    Messages are data: make them immutable, with `attrs.frozen` or a frozen dataclass.
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __histrio_message__(self) -> Self: ...
+
+        def __histrio_reply__(self) -> R_co: ...
+
+
+@final
+class Envelope(Generic[M_co]):
+    """A message as it came, with the means to answer it: what `receive_next` gives.
+
+    Attributes:
+        message: what was sent.
+        is_ask: whether somebody waits for an answer.
+    """
+
+    __slots__ = ("_ask", "is_ask", "message")
+
+    def __init__(self, message: M_co, ask: Ask[object] | None) -> None:
+        self.message: Final = message
+        self.is_ask: Final = ask is not None
+        self._ask: Final = ask
+
+    def reply(self, value: object) -> None:
+        """Answer the asker. Does nothing if nobody asked, or nobody waits any more; only the first answer counts."""
+        if self._ask is not None and not self._ask.is_done:
+            self._ask.reply(value)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the asker with an error."""
+        if self._ask is not None and not self._ask.is_done:
+            self._ask.fail(refusal)
+
+    def __repr__(self) -> str:
+        """Show the message."""
+        return f"<Envelope {'ask' if self.is_ask else 'tell'} {self.message!r}>"

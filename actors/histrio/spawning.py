@@ -1,0 +1,108 @@
+"""How an actor comes into being: its class is checked, it gets a name and a place in the tree, and it starts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+import trio
+from histrio_kernel.cell import Cell, Parent
+from histrio_kernel.errors import ActorStopped, End, Reason
+from histrio_kernel.futures import Promise
+from histrio_kernel.signals import Kind
+from trio.lowlevel import checkpoint
+
+from histrio.ref import Ref
+
+if TYPE_CHECKING:
+    from histrio_kernel.cell import Settings
+    from histrio_kernel.engine import Engine
+
+    from histrio.system import System
+
+__all__ = ["Nest", "spawn_child"]
+
+N = TypeVar("N")
+
+
+class Nest(Parent, Protocol):
+    """Where an actor can be born: a cell, or the system."""
+
+    path: str
+    children: dict[str, Cell] | None
+    born: dict[str, int] | None
+    engine: Engine
+
+    @property
+    def io_nursery(self) -> trio.Nursery | None: ...
+
+
+async def spawn_child(
+    system: System, nest: Nest, cls: Callable[..., object], args: tuple[object, ...], name: str | None
+) -> Ref[N]:
+    """Start an actor of class `cls` below `nest`; see `Actor.spawn`."""
+    kind = _actor_class(cls)
+    _check_name(nest, name)
+    nursery = nest.io_nursery
+    if nursery is None:
+        raise ActorStopped(nest.path, Reason(End.STOPPED, "it takes no children any more"), f"no {kind.__qualname__} was spawned")
+    settings = cast("Settings", getattr(kind, "__histrio_settings__"))
+    actor = cls(*args)
+    path = f"{nest.path.rstrip('/')}/{name if name is not None else _next_name(nest, kind)}"
+    cell = Cell(nest.engine, nest, path, settings, actor)
+    system.attach(actor, cell)
+    if nest.children is None:
+        nest.children = {}
+    nest.children[cell.name] = cell
+    nest.engine.signals.emit(nest.path, Kind.SPAWN, path)
+    nursery.start_soon(cell.live, name=path)
+    if settings.has_started or settings.runs_by_hand:
+        await _wait_until_started(cell)
+    elif nest.engine.pace.due():
+        await checkpoint()
+    return cast(Ref[N], system.ref_of(cell))
+
+
+async def _wait_until_started(cell: Cell) -> None:
+    """Wait for `started()`; if this is cancelled, the child is killed and its end waited for."""
+    cell.started = Promise(cell.engine)
+    try:
+        await cell.started
+    except trio.Cancelled:
+        cell.kill("whoever spawned it was cancelled")
+        with trio.CancelScope(shield=True):
+            await cell.over()
+        raise
+
+
+def _actor_class(cls: object) -> type:
+    """The class that is to be spawned, out of partials and generic aliases."""
+    kind = cls
+    while isinstance(kind, functools.partial):
+        kind = cast("functools.partial[object]", kind).func
+    kind = getattr(kind, "__origin__", kind)
+    if not isinstance(kind, type) or not hasattr(kind, "__histrio_settings__"):
+        hint = ""
+        if hasattr(kind, "__histrio_actor__") and not isinstance(kind, type):
+            hint = f": give the class and its arguments, spawn({type(kind).__qualname__}, ...), not an instance"
+        raise ValueError(f"spawn() takes an actor class, a subclass of histrio.Actor, got {cls!r}{hint}")
+    return kind
+
+
+def _check_name(nest: Nest, name: str | None) -> None:
+    if name is None:
+        return
+    if not isinstance(cast(object, name), str) or not name or "/" in name or "#" in name:
+        raise ValueError(f"{name!r} is no name for a child of {nest.path}: a name is not empty and has no '/' or '#'")
+    if name in (nest.children or ()):
+        raise ValueError(f"{nest.path} has a child called {name!r} already; paths are unique while an actor lives")
+
+
+def _next_name(nest: Nest, kind: type) -> str:
+    """`store#1`, `store#2`: counted per parent and class, so names do not depend on the schedule elsewhere."""
+    if nest.born is None:
+        nest.born = {}
+    stem = kind.__name__.strip("_").lower() or "actor"
+    nest.born[stem] = nest.born.get(stem, 0) + 1
+    return f"{stem}#{nest.born[stem]}"

@@ -1,0 +1,1 @@
+"""The engine: how one actor runs."""

@@ -1,0 +1,56 @@
+"""Everything that could grow has a bound, and every bound stands in this one table.
+
+Code takes its defaults from here and `docs/reference/bounds.md` is written from it, so they cannot disagree.
+"""
+
+# Design note
+# -----------
+# A bound is a promise about memory or time under load. One that is written where it is used is one that
+# nobody finds when the pager rings, so the numbers live together and carry what happens when they are reached.
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+__all__ = ["BOUNDS", "Bound", "bound"]
+
+
+@attrs.frozen
+class Bound:
+    """One limit: its name, its default, who may change it, and what happens at it."""
+
+    name: str
+    default: float
+    unit: str
+    set_by: str
+    at_the_bound: str
+
+
+BOUNDS: Final[tuple[Bound, ...]] = (
+    Bound("inbox_max", 1024, "messages", "class attribute", "the `overflow` policy decides"),
+    Bound("waiting_max", 4096, "asks", "class attribute", "a further `ask` fails with `InboxFull`"),
+    Bound("in_flight_max", 256, "handlers", "class attribute", "no new message is taken until a handler resumes"),
+    Bound("io_max", 256, "operations", "class attribute", "further operations queue; by default `in_flight_max`"),
+    Bound("batch_max", 64, "messages", "fixed", "the actor lets other tasks run, and keeps its turn"),
+    Bound("pace_max", 64, "calls", "fixed", "`tell` or an `await` of what is complete yields to other tasks"),
+    Bound("dead_letters_max", 1024, "letters", "`open_system`", "the oldest is forgotten; the count goes on"),
+    Bound("reports_max", 256, "reports", "`open_system`", "the oldest is forgotten; the count goes on"),
+    Bound("message_types_max", 1024, "types", "fixed", "types learnt from subclasses are forgotten and learnt again"),
+    Bound("cleanup_s", 5, "seconds", "argument of `either`", "a loser is reported as `LoserStuck`, left to its owner"),
+    Bound("start_s", 60, "seconds", "class attribute", "`spawn` raises `ActorFailed`: `started()` took too long"),
+    Bound("shutdown_s", 5, "seconds", "class attribute", "an actor that drains or cleans up is cancelled"),
+    Bound("held_turn_s", 1, "seconds", "`open_system`", "the watchdog reports who holds the turn"),
+)
+
+_DEFAULTS: Final = {row.name: row.default for row in BOUNDS}
+
+
+def bound(name: str) -> int:
+    """The default of the bound called `name`.
+
+    >>> bound("inbox_max")
+    1024
+    """
+    return int(_DEFAULTS[name])

@@ -1,0 +1,396 @@
+"""Several futures as one: `both` is awaitBoth, `either` is awaitEither, and their n-ary kin.
+
+A combinator is a future that adds itself to its operands as a waiter. It costs no task and no nursery; only a loser
+that does not end in time costs a timer.
+"""
+
+# Design note
+# -----------
+# Two rules keep the outcomes honest. *Nothing is left behind*: whoever loses is cancelled and waited for before the
+# combinator has its outcome, so its cleanup cannot overlap what comes next; an `either` waits for `cleanup_s` at
+# most, because a winner should not be lost to a stuck loser (ZIO's race documents that hang as a pitfall). *A
+# cancellation that we caused is no error*: `_ours` remembers whom we asked to end.
+#
+# `cancel` of a loser is a demand. A combinator that is itself abandoned only leaves its operands: one that others
+# await goes on, one that nobody else awaits is cancelled with us (F5).
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Generic, TypeVar, cast, overload
+
+import attrs
+
+from histrio_kernel.bounds import bound
+from histrio_kernel.errors import FutureCancelled, HistrioError, LoserStuck
+from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Pace, Waiter, World
+
+__all__ = ["Left", "Right", "Winner", "all_of", "any_of", "await_both", "await_either", "both", "either", "first_of"]
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@attrs.frozen
+class Left(Generic[T_co]):
+    """The value of the first argument of `either`."""
+
+    value: T_co
+
+
+@attrs.frozen
+class Right(Generic[T_co]):
+    """The value of the second argument of `either`."""
+
+    value: T_co
+
+
+@attrs.frozen
+class Winner(Generic[T_co]):
+    """Which of several futures won, and with what."""
+
+    index: int
+    value: T_co
+
+
+class _Combined(Future[T], Waiter):
+    """What all combinators share: the operands, who of them is still to end, and whom we asked to."""
+
+    __slots__ = ("_abandoned", "_left", "_operands", "_ours")
+
+    def __init__(self, world: World, operands: Sequence[Future[object]]) -> None:
+        super().__init__(world)
+        self._operands: Final = tuple(operands)
+        self._ours: set[Future[object]] = set()
+        self._left = 0
+        self._abandoned = False
+
+    def _unique(self) -> list[Future[object]]:
+        return list(dict.fromkeys(self._operands))
+
+    def _listen(self) -> None:
+        for operand in self._unique():
+            if operand._state == PENDING:
+                operand._attach(self)
+                self._left += 1
+
+    def _demand_end(self) -> None:
+        """Cancel every operand that is still pending. Some end at once and come back through `settled`."""
+        pending = [operand for operand in self._unique() if operand._state == PENDING]
+        self._ours.update(pending)
+        for operand in pending:
+            operand.cancel()
+
+    def _request_cancel(self) -> None:
+        if self._abandoned:
+            return
+        self._abandoned = True
+        pending = [operand for operand in self._unique() if operand._state == PENDING]
+        self._ours.update(pending)
+        for operand in pending:
+            if operand._state == PENDING and operand._abandon(self):
+                self._left -= 1
+        self._end_if_over()
+
+    def _abandon(self, waiter: Waiter) -> bool:
+        if self._alone(waiter):
+            self._request_cancel()
+            return False
+        self._detach(waiter)
+        return True
+
+    def _see(self) -> None:
+        self._seen = True
+        for operand in self._operands:
+            operand._see()
+
+    def _error_of(self, operand: Future[object]) -> BaseException | None:
+        """The error of an ended operand; a cancellation that we asked for is none."""
+        if operand._state == ERROR:
+            return operand._error()
+        if operand._state == CANCELLED and operand not in self._ours:
+            return FutureCancelled(f"{operand!r} was cancelled before it had an outcome")
+        return None
+
+    def _end_if_over(self) -> None:
+        raise NotImplementedError
+
+    def _about(self) -> str:
+        return f"of {len(self._operands)}"
+
+
+class _AllOf(_Combined[T]):
+    """All must end with a value; the first that does not ends the others."""
+
+    __slots__ = ("_failed",)
+
+    def __init__(self, world: World, operands: Sequence[Future[object]]) -> None:
+        super().__init__(world, operands)
+        self._failed = False
+        self._listen()
+        if any(operand._state in (ERROR, CANCELLED) for operand in self._operands):
+            self._fail()
+        self._end_if_over()
+
+    def settled(self, future: Future[object]) -> None:
+        self._left -= 1
+        if future._state != VALUE and not self._failed and not self._abandoned:
+            self._fail()
+        self._end_if_over()
+
+    def _fail(self) -> None:
+        self._failed = True
+        self._demand_end()
+
+    def _end_if_over(self) -> None:
+        if self._left or self._state != PENDING:
+            return
+        errors = [error for error in map(self._error_of, self._unique()) if error is not None]
+        if len(errors) > 1:
+            self._settle(ERROR, BaseExceptionGroup(f"{len(errors)} of {len(self._operands)} futures failed", errors))
+        elif errors:
+            self._settle(ERROR, errors[0])
+        elif all(operand._state == VALUE for operand in self._operands):
+            self._settle(VALUE, tuple(operand._result for operand in self._operands))
+        else:
+            self._settle(CANCELLED, None)
+
+    def _waits_for_mail(self, inbox: object) -> bool:
+        return any(o._state == PENDING and o._waits_for_mail(inbox) for o in self._operands)
+
+
+class _OneOf(_Combined[T]):
+    """The first to complete wins (or, with `success_only`, the first to end with a value)."""
+
+    __slots__ = ("_cleanup_s", "_disarm", "_keep", "_success_only", "_winner", "_won_at", "_wrap")
+
+    def __init__(
+        self,
+        world: World,
+        operands: Sequence[Future[object]],
+        wrap: Callable[[int, object], object],
+        *,
+        success_only: bool,
+        keep: bool,
+        cleanup_s: float,
+    ) -> None:
+        super().__init__(world, operands)
+        self._wrap: Final = wrap
+        self._success_only: Final = success_only
+        self._keep: Final = keep
+        self._cleanup_s: Final = cleanup_s
+        self._winner: Future[object] | None = None
+        self._won_at = 0.0
+        self._disarm: Callable[[], None] | None = None
+        self._listen()
+        winner = next((operand for operand in self._operands if self._wins(operand)), None)
+        if winner is not None:
+            self._win(winner)
+        self._end_if_over()
+
+    def settled(self, future: Future[object]) -> None:
+        self._left -= 1
+        if self._winner is not None:
+            self._tie(future)
+        elif self._wins(future):
+            self._win(future)
+        self._end_if_over()
+
+    def _wins(self, operand: Future[object]) -> bool:
+        if operand._state == VALUE:
+            return True
+        return not self._success_only and self._error_of(operand) is not None
+
+    def _win(self, winner: Future[object]) -> None:
+        self._winner = winner
+        self._won_at = self._world.now()
+        if self._keep:
+            self._leave_losers()
+            return
+        self._demand_end()
+        if self._left:
+            self._disarm = self._world.after(self._cleanup_s, self._give_up)
+
+    def _tie(self, loser: Future[object]) -> None:
+        """Two values at one reading of the clock: the one further to the left has won."""
+        winner = self._winner
+        assert winner is not None
+        if not loser._state == winner._state == VALUE or self._world.now() != self._won_at:
+            return
+        if self._operands.index(loser) < self._operands.index(winner):
+            self._winner = loser
+
+    def _give_up(self) -> None:
+        if self._state != PENDING:
+            return
+        for operand in self._unique():
+            if operand._state == PENDING:
+                text = f"{operand!r} lost and was cancelled {self._cleanup_s} s ago, and has not ended; its owner waits"
+                self._world.report(LoserStuck(text))
+        self._leave_losers()
+        self._end_if_over()
+
+    def _leave_losers(self) -> None:
+        for operand in self._unique():
+            if operand._state == PENDING:
+                operand._detach(self)
+        self._left = 0
+
+    def _end_if_over(self) -> None:
+        if self._left or self._state != PENDING:
+            return
+        if self._disarm is not None:
+            self._disarm()
+        winner = self._winner
+        if winner is not None and winner._state == VALUE:
+            self._settle(VALUE, self._wrap(self._operands.index(winner), winner._result))
+        elif winner is not None:
+            self._settle(ERROR, self._error_of(winner))
+        else:
+            self._settle_without_winner()
+
+    def _settle_without_winner(self) -> None:
+        errors = [error for error in map(self._error_of, self._unique()) if error is not None]
+        if any(operand in self._ours and operand._state != ERROR for operand in self._operands):
+            self._settle(CANCELLED, None)  # we were abandoned, and so did not let everybody try
+        else:
+            assert len(errors) == len(self._unique()), self
+            self._settle(ERROR, BaseExceptionGroup(f"none of {len(self._operands)} futures succeeded", errors))
+
+    def _waits_for_mail(self, inbox: object) -> bool:
+        return all(o._state == PENDING and o._waits_for_mail(inbox) for o in self._operands)
+
+
+def both(a: Future[A], b: Future[B]) -> Future[tuple[A, B]]:
+    """Wait for both: `await both(a, b)` is the pair of their values (awaitBoth).
+
+    The first error cancels the other future, waits for its end, and is raised bare; if both fail it is an
+    `ExceptionGroup`, in the order of the arguments. Not a checkpoint: it returns a future, so it nests.
+
+    Raises:
+        TypeError: an argument is no future.
+    """
+    operands = _futures("both", (a, b))
+    return _AllOf(operands[0]._world, operands)
+
+
+def either(
+    a: Future[A], b: Future[B], *, keep: bool = False, cleanup_s: float = bound("cleanup_s")
+) -> Future[Left[A] | Right[B]]:
+    """Take the first to complete: `Left(value)` of `a` or `Right(value)` of `b` (awaitEither).
+
+    If what completes first is an error, it is raised. The loser is cancelled and waited for at most `cleanup_s`
+    seconds, then reported as `LoserStuck` and left to its owner. With *keep* the loser is left alone. A tie goes to
+    the left. Not a checkpoint: it returns a future, so it nests.
+
+    Raises:
+        TypeError: an argument is no future.
+    """
+    operands = _futures("either", (a, b))
+    return _OneOf(operands[0]._world, operands, _side, success_only=False, keep=keep, cleanup_s=cleanup_s)
+
+
+await_both = both
+await_either = either
+
+
+@overload
+def all_of() -> Future[tuple[()]]: ...
+@overload
+def all_of(a: Future[A], /) -> Future[tuple[A]]: ...
+@overload
+def all_of(a: Future[A], b: Future[B], /) -> Future[tuple[A, B]]: ...
+@overload
+def all_of(a: Future[A], b: Future[B], c: Future[C], /) -> Future[tuple[A, B, C]]: ...
+@overload
+def all_of(a: Future[A], b: Future[B], c: Future[C], d: Future[D], /) -> Future[tuple[A, B, C, D]]: ...
+@overload
+def all_of(*futures: Future[T]) -> Future[tuple[T, ...]]: ...
+def all_of(*futures: Future[Any]) -> Future[Any]:
+    """Wait for all: the tuple of their values, in the order of the arguments. `both` for any number.
+
+    `await all_of()` is `()`.
+
+    Raises:
+        TypeError: an argument is no future.
+    """
+    operands = _futures("all_of", futures)
+    return _AllOf(operands[0]._world if operands else _Nowhere(), operands)
+
+
+def any_of(*futures: Future[T], keep: bool = False, cleanup_s: float = bound("cleanup_s")) -> Future[Winner[T]]:
+    """Take the first to complete, whatever its outcome. `either` for any number.
+
+    Raises:
+        TypeError: an argument is no future.
+        ValueError: there is none.
+    """
+    return _one_of("any_of", futures, success_only=False, keep=keep, cleanup_s=cleanup_s)
+
+
+def first_of(*futures: Future[T], keep: bool = False, cleanup_s: float = bound("cleanup_s")) -> Future[Winner[T]]:
+    """Take the first that ends with a value. If none does, an `ExceptionGroup` of all errors is raised.
+
+    Raises:
+        TypeError: an argument is no future.
+        ValueError: there is none.
+    """
+    return _one_of("first_of", futures, success_only=True, keep=keep, cleanup_s=cleanup_s)
+
+
+def _one_of(
+    name: str, futures: tuple[Future[T], ...], *, success_only: bool, keep: bool, cleanup_s: float
+) -> Future[Winner[T]]:
+    if not futures:
+        raise ValueError(f"{name}() needs at least one future: none could ever complete it")
+    operands = _futures(name, futures)
+    return _OneOf(operands[0]._world, operands, Winner, success_only=success_only, keep=keep, cleanup_s=cleanup_s)
+
+
+def _side(index: int, value: object) -> object:
+    return Right(value) if index else Left(value)
+
+
+def _futures(name: str, given: Sequence[object]) -> tuple[Future[object], ...]:
+    """The arguments, if all are futures; else an error that shows the right call."""
+    for argument in given:
+        if not isinstance(argument, Future):
+            raise TypeError(_wrong_operand(name, argument))
+    return cast(tuple[Future[object], ...], tuple(given))
+
+
+def _wrong_operand(name: str, argument: object) -> str:
+    if isinstance(argument, Coroutine):
+        cast(Coroutine[object, object, object], argument).close()
+        called = getattr(argument, "__name__", "fetch")
+        return (
+            f"{name}() takes futures, which have started; {called}(...) is a coroutine, which has not.\n"
+            f"  incorrect!  await {name}({called}(x), other)\n"
+            f"  correct!    await {name}(self.io({called}, x), other)"
+        )
+    return (
+        f"{name}() takes futures, got {argument!r} of type {type(argument).__name__}.\n"
+        f"  correct!    await {name}(ref.ask(message), self.io(fetch, x))"
+    )
+
+
+class _Nowhere:
+    """The world of `all_of()`, which has no operand to take one from and is complete from the start."""
+
+    pace: Final = Pace()
+
+    def now(self) -> float:
+        return 0.0
+
+    def ended(self) -> None:
+        return None
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        raise AssertionError("a combinator without operands waits for nothing")
+
+    def report(self, error: HistrioError) -> None:
+        raise AssertionError("a combinator without operands has nothing to report") from error

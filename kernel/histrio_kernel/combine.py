@@ -1,0 +1,176 @@
+"""Those who wait for one writer share its trips: who stands first in the line makes the next trip for all behind him.
+
+There is no writer task: while nobody waits, nothing exists; while somebody waits, exactly one of those who wait works.
+"""
+
+# Design note
+# -----------
+# This is flat combining (Hendler, Incze, Shavit, Tzafrir 2010) for tasks: a job enters the line, and its task either
+# leads at once (nobody does) or parks. A leader makes one trip, its own job and those behind it that fit, wakes their
+# tasks, and hands the lead to whoever stands first now. So nobody serves others for longer than its own job takes, and
+# the line needs no owner, no nursery and no shutdown.
+#
+# Cancellation is decided by one flag. A job that has not begun leaves the line, and never happens. One that has begun
+# cannot leave: its task waits for the true outcome. A leader works behind a shield for the same reason; and if it is
+# cancelled before its trip begins, it hands the lead on like anybody who leaves.
+#
+# The leader passes one checkpoint before its trip. Whoever arrives in the same scheduling round (the writers that the
+# trip before has just woken, the actors that got a message together) rides along, instead of waiting a whole trip.
+#
+# Invariants: while the line is not empty, someone leads; the leader's job is the first in the line until its trip
+# begins; every job in the line, except the leader's, has its task parked.
+#
+# The line has no bound of its own: each entry is a task that waits, and who starts tasks bounds them.
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, Generic, TypeVar, final
+
+import trio
+
+__all__ = ("Combiner", "Job")
+
+
+class Job:
+    """One entry of the line; subclasses add what is to be done and room for its result.
+
+    Whoever performs it calls `settle` or `fail` once, from any thread.
+    """
+
+    __slots__ = ("begun", "error", "settled", "task")
+
+    def __init__(self) -> None:
+        self.task: trio.lowlevel.Task | None = None  # parked in the line, if not None
+        self.begun = False
+        self.settled = False
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """It is done, and its result is in place."""
+        assert self.begun, "a job was settled that is still in the line"
+        assert not self.settled, "a job was settled twice"
+        self.settled = True
+
+    def fail(self, error: BaseException) -> None:
+        """It failed; *error* is raised to whoever waits."""
+        self.error = error
+        self.settle()
+
+
+JobT = TypeVar("JobT", bound=Job)
+
+
+@final
+class Combiner(Generic[JobT]):
+    """A line of jobs, performed in order, many at a time.
+
+    Args:
+        fit: given the jobs in the line, in order, how many of the first make one trip; at least 1.
+        perform: makes the trip, and settles each job of it. It runs in the leader's task, shielded from cancellation.
+            An exception from it is raised to each job that it did not settle.
+
+    """
+
+    def __init__(
+        self, fit: Callable[[Iterable[JobT]], int], perform: Callable[[Sequence[JobT]], Awaitable[None]]
+    ) -> None:
+        self._fit: Final = fit
+        self._perform: Final = perform
+        # Ordered, with O(1) removal from the middle: thousands of waits may be cancelled at once.
+        self._line: Final[OrderedDict[JobT, None]] = OrderedDict()
+        self._led = False
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs are in the line; those of the trip under way are not."""
+        return len(self._line)
+
+    @trio.lowlevel.enable_ki_protection
+    async def do(self, job: JobT) -> None:
+        """Get *job* done, by this task or by another.
+
+        A checkpoint. Cancelled while *job* is in the line, it is withdrawn and never performed; once its trip has
+        begun, this waits for it and ends with its true outcome.
+        """
+        assert not job.begun, "a job enters the line once"
+        self._line[job] = None
+        if self._led:
+            await self._park(job)
+        else:
+            assert len(self._line) == 1, "a line without a leader"
+            self._led = True
+        if not job.settled:
+            await self._lead(job)
+        assert job.settled
+        if job.error is not None:
+            try:
+                raise job.error
+            finally:
+                del job  # the traceback of the error holds this frame, and the job the error
+
+    async def _park(self, job: JobT) -> None:
+        """Wait until *job* is settled, or its task is to lead."""
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            if job.begun:
+                return trio.lowlevel.Abort.FAILED
+            del self._line[job]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        job.task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        assert job.task is None
+
+    async def _lead(self, job: JobT) -> None:
+        """Make one trip, and hand the lead on."""
+        assert self._led
+        try:
+            await trio.lowlevel.checkpoint()
+        except BaseException:
+            del self._line[job]
+            self._hand_on()
+            raise
+        trip = self._begin()
+        assert trip[0] is job, "who leads stands first"
+        try:
+            await self._travel(trip)
+        finally:
+            for other in trip[1:]:
+                _wake(other)
+            self._hand_on()
+
+    def _begin(self) -> list[JobT]:
+        """Take the jobs of the next trip out of the line; from here on they cannot be withdrawn."""
+        count = self._fit(self._line)
+        assert 1 <= count <= len(self._line)
+        trip = [self._line.popitem(last=False)[0] for _ in range(count)]
+        for job in trip:
+            job.begun = True
+        return trip
+
+    async def _travel(self, trip: Sequence[JobT]) -> None:
+        """Perform *trip*. Whatever happens, each of its jobs is settled afterwards: nobody is left waiting."""
+        error: BaseException = RuntimeError("the writer did not say what became of this job")
+        try:
+            with trio.CancelScope(shield=True):
+                await self._perform(trip)
+        except Exception as raised:  # raised again, to each whom it concerns
+            error = raised
+        finally:
+            for job in trip:
+                if not job.settled:
+                    job.fail(error)
+
+    def _hand_on(self) -> None:
+        """Let whoever stands first lead; if nobody is left, nobody leads."""
+        first = next(iter(self._line), None)
+        if first is None:
+            self._led = False
+        else:
+            _wake(first)
+
+
+def _wake(job: Job) -> None:
+    task, job.task = job.task, None
+    assert task is not None, "every job in the line, except the leader's, has its task parked"
+    trio.lowlevel.reschedule(task)

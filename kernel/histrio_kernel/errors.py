@@ -1,0 +1,205 @@
+"""What can go wrong, told in one place: what happened, to whom, why probably, and what to do.
+
+`HistrioError` is the base of all. `ActorStopped` and its subclass `ActorFailed` speak of an actor that is not there
+any more; the others speak of one call.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, final
+
+import attrs
+import trio
+
+__all__ = [
+    "ActorFailed",
+    "ActorStopped",
+    "AskCycle",
+    "Busy",
+    "End",
+    "FutureCancelled",
+    "HeldTurn",
+    "HistrioError",
+    "InboxFull",
+    "LoserStuck",
+    "MessageDropped",
+    "NotStarted",
+    "Reason",
+    "Refusal",
+    "SelectStalled",
+    "StaleState",
+    "SystemFailed",
+    "Unbound",
+    "split_cancelled",
+]
+
+
+class HistrioError(Exception):
+    """The base of every error that Histrio raises on purpose."""
+
+
+class End(enum.Enum):
+    """How an actor's life ended."""
+
+    STOPPED = "stopped"
+    """It was asked to stop, drained its inbox, and ran `stopped()`."""
+    KILLED = "killed"
+    """It was cancelled: by `kill()`, by a deadline, or because its parent ended."""
+    FAILED = "failed"
+    """A handler, a hook or an operation raised an error that nobody handled."""
+    CANCELLED = "cancelled"
+    """The Trio scope around the system was cancelled."""
+
+
+@attrs.frozen
+class Reason:
+    """Why an actor ended: the kind of end, a sentence, and the error behind it if there was one."""
+
+    end: End
+    why: str = ""
+    cause: BaseException | None = attrs.field(default=None, eq=False)
+
+    def __str__(self) -> str:
+        """A phrase that fits behind "the actor has ended: "."""
+        cause = "" if self.cause is None else f": {type(self.cause).__name__}: {self.cause}"
+        why = f" ({self.why})" if self.why else ""
+        return f"{self.end.value}{why}{cause}"
+
+
+class ActorStopped(HistrioError):
+    """The actor that this concerns has stopped or is stopping; it will not answer.
+
+    Attributes:
+        path: whose end it is.
+        reason: why it ended, with the cause if there was one.
+
+    A ref outlives its actor. Ask for the reason here, and get a new ref from whoever spawned the actor.
+    """
+
+    def __init__(self, path: str, reason: Reason, what: str = "") -> None:
+        self.path: Final = path
+        self.reason: Final = reason
+        super().__init__(f"{path} has ended: {reason}" + (f"; {what}" if what else ""))
+
+
+class ActorFailed(ActorStopped):
+    """The actor failed: something in it raised, and it was not a `Refusal`. The error is the `__cause__`.
+
+    To answer an asker with an error and live on, a handler raises `Refusal` or a subclass of it.
+    """
+
+    def __init__(self, path: str, cause: BaseException, why: str = "") -> None:
+        super().__init__(path, Reason(End.FAILED, why, cause))
+        self.__cause__ = cause
+
+
+@final
+class SystemFailed(ActorFailed):
+    """An actor failed with no supervisor above it, and so the system ended.
+
+    `failures` holds the error of each top actor that failed, in the order in which they did; `__cause__` is the only
+    one, or an `ExceptionGroup` of them.
+    """
+
+    def __init__(self, name: str, failures: tuple[ActorFailed, ...]) -> None:
+        self.failures: Final = failures
+        cause = failures[0] if len(failures) == 1 else ExceptionGroup(f"{len(failures)} actors failed", failures)
+        super().__init__("/", cause, f"system {name!r}")
+
+
+class Refusal(HistrioError):
+    """Raised by a handler to answer its asker with an error. The actor lives on.
+
+    Subclass it for errors that callers are expected to handle. Raised while handling a `tell`, it makes the message
+    a dead letter.
+    """
+
+
+class InboxFull(HistrioError):
+    """The inbox has no room, and nothing was delivered.
+
+    The actor is slower than its senders. Prefer `await ref.tell(...)`, which waits for room; or give the actor a
+    larger `inbox_max`; or decide here what to drop.
+    """
+
+    @classmethod
+    def at(cls, path: str, queued: int, standing: int) -> InboxFull:
+        """The error for the actor at `path`."""
+        line = f" and {standing} senders stand in line" if standing else ""
+        return cls(
+            f"{path}: {queued} messages wait in its inbox{line}; nothing was delivered. It is slower than its senders:"
+            " await tell(), which waits, raise inbox_max, or drop the message"
+        )
+
+
+class MessageDropped(HistrioError):
+    """The asked message was dropped by the overflow policy of the inbox, and will not be answered."""
+
+
+class FutureCancelled(HistrioError):
+    """The future that was awaited has been cancelled, by `cancel()` or because its owner ended.
+
+    It is an ordinary error: the task that awaits is not cancelled itself.
+    """
+
+
+class LoserStuck(HistrioError):
+    """A loser of `either` was cancelled and had not ended after `cleanup_s`. Its owner still waits for it."""
+
+
+class SelectStalled(HistrioError):
+    """A `select` that can never be met: the inbox is full of other mail, so nothing new can come in."""
+
+
+class Busy(HistrioError):
+    """Another `select`, `filter` or `receive_next` of this actor is still waiting."""
+
+
+class AskCycle(HistrioError):
+    """This await could never end: it waits for an answer that only the waiting actor itself could give."""
+
+
+class StaleState(HistrioError):
+    """Attributes that `unchanged` guards have moved while the handler waited.
+
+    Attributes:
+        names: the attributes that moved, in the order in which they were named.
+
+    Read them again and decide anew, or make the actor `serial`.
+    """
+
+    def __init__(self, path: str, names: tuple[str, ...]) -> None:
+        self.names: Final = names
+        super().__init__(f"{path}: {', '.join(names)} changed while this handler waited; read again and decide anew")
+
+
+class NotStarted(HistrioError):
+    """Something of an actor was used before it had a place in a system, in `__init__` for example."""
+
+
+class Unbound(HistrioError):
+    """A ref came out of a pickle and belongs to no system yet: `ref = system.bind(ref)`."""
+
+
+class HeldTurn(HistrioError):
+    """A report of the watchdog: a handler has held its actor's turn for long while it waited for something else."""
+
+
+def split_cancelled(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """What of `error` is `trio.Cancelled`, and what is not; a group of one is that one.
+
+    Trio needs the first part to go on to its scope; the second part is what really happened.
+    """
+    if isinstance(error, trio.Cancelled):
+        return error, None
+    if not isinstance(error, BaseExceptionGroup):
+        return None, error
+    cancelled, rest = error.split(trio.Cancelled)
+    return _bare(cancelled), rest if cancelled is None else _bare(rest)
+
+
+def _bare(group: BaseException | None) -> BaseException | None:
+    while isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
+        group = group.exceptions[0]
+    return group

@@ -1,0 +1,224 @@
+"""How a worker handles messages, one after the other, while it has the turn.
+
+A handler that never waits costs no task, no nursery and no scheduling round: the loop drains the inbox and lets other
+tasks run every `batch_max` messages, turn kept (A5).
+"""
+
+# Design note
+# -----------
+# `serve` is the hot loop; whatever is rare (an ask's bookkeeping, a slot, heard signals, errors, a context that the
+# handler changed) lies in a function of its own behind one test. The two tests that look redundant are not: signals
+# set a bit in the gate that does not shut it, so that listening costs the fast path nothing.
+#
+# A handler ends as a nursery does (F4): what it made with `self.io` and did not await is waited for before the reply
+# is sent, or cancelled first if the handler raised; and an error among them is the handler's.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Final, cast, final
+
+import trio
+from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_protection
+
+from histrio_kernel.bounds import bound
+from histrio_kernel.errors import Busy, Refusal
+from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
+from histrio_kernel.inbox import Ask, Selection, Slot
+from histrio_kernel.signals import Kind
+from histrio_kernel.turn import SELECTING, SHUT, Tracked, Worker
+
+__all__ = ["call_hook", "select", "serve"]
+
+
+@enable_ki_protection
+async def serve(worker: Worker) -> None:
+    """Handle messages while there are any, park, go on; return when this worker is not needed any more."""
+    turn = worker.turn
+    inbox = turn.inbox
+    queue = inbox.queue
+    take = queue.popleft
+    handler_of = turn.handlers.get
+    actor = turn.actor
+    base = turn.owner.base
+    batch_max = batch = bound("batch_max")
+    while True:
+        if turn.ready or turn.gate or not queue:
+            if turn.ready or turn.gate & SHUT or not queue:
+                if not await worker.rest():
+                    return
+                batch = batch_max
+                continue
+        entry = take()
+        if inbox.line:
+            inbox.admit()
+        handler = handler_of(entry.__class__)
+        try:
+            if handler is None or turn.gate:
+                await _handle_entry(worker, entry)
+            else:
+                await handler(actor, entry)
+                if worker.made is not None:
+                    await _end_made(worker, None)
+        except BaseException as error:
+            if not await _handle_error(worker, entry, error):
+                return
+        if copy_context() != base:
+            await _leave_context(worker)
+        batch -= 1
+        if not batch:
+            batch = batch_max
+            await checkpoint()
+
+
+async def _handle_entry(worker: Worker, entry: object) -> None:
+    """An ask, a slot, or any message while signals are heard."""
+    turn = worker.turn
+    opened = turn.inbox.open_entry(entry)
+    if opened is None:
+        return
+    ask = opened if isinstance(opened, Ask) else None
+    message = opened if ask is None else ask.message
+    if turn.engine.signals.heard:
+        turn.engine.signals.emit(turn.inbox.path, Kind.RECEIVE, message)
+    worker.asked = ask
+    value = await turn.handlers[message.__class__](turn.actor, message)
+    if worker.made is not None:
+        await _end_made(worker, None)
+    if ask is not None:
+        worker.asked = None
+        ask.reply(value)
+
+
+async def _handle_error(worker: Worker, entry: object, error: BaseException) -> bool:
+    """What follows from what a handler raised. True if the actor lives on (A9)."""
+    if worker.made is not None:
+        try:
+            await _end_made(worker, error)
+        except BaseException as worse:
+            error = worse
+    ask, worker.asked = worker.asked, None
+    turn = worker.turn
+    if isinstance(error, Refusal):
+        if ask is not None:
+            ask.fail(error)
+        else:
+            turn.engine.dead_letter(turn.inbox.path, _message(entry), f"refused: {error}")
+        return True
+    return turn.owner.handler_raised(error, ask, _message(entry))
+
+
+def _message(entry: object) -> object:
+    opened = entry.entry if isinstance(entry, Slot) else entry
+    return opened.message if isinstance(opened, Ask) else opened
+
+
+async def _leave_context(worker: Worker) -> None:
+    """What a handler set in its context ends with it; a task enters another one only by being rescheduled."""
+    worker.task.context = worker.turn.owner.base.copy()
+    await cancel_shielded_checkpoint()
+
+
+@enable_ki_protection
+async def call_hook(worker: Worker, hook: Callable[[], object]) -> None:
+    """Run `started()`, `stopped()` or `run()` as a handler without a message.
+
+    Raises:
+        BaseException: whatever the hook or a future that it made raised.
+    """
+    try:
+        await cast(trio.abc.AsyncResource, hook())
+        if worker.made is not None:
+            await _end_made(worker, None)
+    except BaseException as error:
+        if worker.made is not None:
+            await _end_made(worker, error)
+        raise
+    if copy_context() != worker.turn.owner.base:
+        await _leave_context(worker)
+
+
+# -- what a handler made -----------------------------------------------------------------------------------------------
+
+
+@final
+class _Over(Future[None], Waiter):
+    """The end of a future, whatever its outcome; looking at it does not count as awaiting the future."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Future[object]) -> None:
+        super().__init__(of._world)
+        self._of: Final = of
+        of._attach(self)
+
+    def settled(self, future: Future[object]) -> None:
+        if self._state == PENDING:
+            self._settle(VALUE, None)
+
+    def _abandon(self, waiter: Waiter) -> bool:
+        self._of._detach(self)
+        self._detach(waiter)
+        self._settle(CANCELLED, None)
+        return True
+
+
+async def _end_made(worker: Worker, error: BaseException | None) -> None:
+    """See the end of all futures that the handler made; after an `error` they are cancelled first.
+
+    Raises:
+        Exception: the error that nobody awaited, bare; or a group, that of the handler first.
+    """
+    made, worker.made = worker.made, None
+    tracked = made if isinstance(made, list) else [cast(Tracked, made)]
+    futures = cast(list[Future[object]], tracked)
+    if error is not None:
+        for future in futures:
+            future.cancel()
+    for future in futures:
+        if future._state == PENDING:
+            await _Over(future)
+    lost = [one.lost_error() for one in tracked]
+    errors = [one for one in lost if one is not None]
+    if not errors:
+        return
+    if error is None and len(errors) == 1:
+        raise errors[0]
+    if error is not None:
+        errors.insert(0, error)
+    raise BaseExceptionGroup(f"{worker.turn.inbox.path}: operations that the handler did not await failed", errors)
+
+
+# -- selective receive -------------------------------------------------------------------------------------------------
+
+
+async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool) -> object:
+    """Take the first entry whose message matches, waiting for it with the turn given away (A12).
+
+    Raises:
+        Busy: another select of this actor waits.
+        SelectStalled: the inbox is full of other mail.
+        trio.EndOfChannel: intake is closed, and nothing that waits matches.
+    """
+    turn = worker.turn
+    inbox = turn.inbox
+    if inbox.selection is not None:
+        raise Busy(f"{inbox.path}: another handler waits in select, filter or receive_next; only one can at a time")
+    entry = inbox.find(match, drops=drops)
+    if entry is None:
+        if inbox.closed is not None:
+            raise trio.EndOfChannel
+        selection = Selection(inbox, match, drops=drops)
+        inbox.begin_selection(selection)
+        turn.close_gate(SELECTING)
+        try:
+            entry = await selection
+        finally:
+            turn.gate &= ~SELECTING
+    if isinstance(entry, Ask):
+        turn.owed = turn.owed if turn.owed is not None else {}
+        turn.owed[entry] = None
+    if turn.engine.signals.heard:
+        turn.engine.signals.emit(inbox.path, Kind.RECEIVE, _message(entry))
+    return entry

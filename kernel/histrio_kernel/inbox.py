@@ -1,0 +1,607 @@
+"""Where messages wait for an actor, in order, bounded; and where senders wait when it is full.
+
+Only this file adds to the queue; the turn takes from it. Everybody who stands in line is told, once: moved in,
+refused, or withdrawn.
+"""
+
+# Design note
+# -----------
+# Not a Trio memory channel (DESIGN A11): a task that waits in its `receive` takes a message out before the actor may
+# run it, which spoils pausing, the in-flight bound, `LATEST` and `select`; and it costs half the speed.
+#
+# `limit` is what makes `tell` cheap: the fast path compares one length with one number. Whatever is unusual (closed,
+# a select is waiting, signals are heard, conflation) sets `limit` to -1, and the slow path sorts it out.
+#
+# `hungry` means: the turn is free and may be used, so whoever adds mail calls `wake`. The taker is set once, when both
+# exist; an object without one is a queue that somebody polls.
+#
+# A withdrawn ask stays in the queue as a tombstone, counted in `withdrawn`: removing it from the middle would make
+# cancelling slow. Room is counted without the tombstones, and they are swept out when they are many.
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, final
+
+import attrs
+from trio.lowlevel import enable_ki_protection
+
+from histrio_kernel.bounds import bound
+from histrio_kernel.errors import ActorStopped, InboxFull, MessageDropped, Reason, SelectStalled
+from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Waiter
+from histrio_kernel.signals import Kind
+
+if TYPE_CHECKING:
+    from histrio_kernel.engine import Engine
+
+__all__ = [
+    "DROP_NEW",
+    "DROP_OLD",
+    "LATEST",
+    "REFUSE",
+    "WAIT",
+    "Ask",
+    "Inbox",
+    "Latest",
+    "Overflow",
+    "Policy",
+    "Selection",
+    "Slot",
+    "Taker",
+]
+
+R = TypeVar("R")
+
+
+class Overflow(enum.Enum):
+    """What a full inbox does with one more message."""
+
+    WAIT = "wait"
+    """The sender waits in line (`tell`, `ask`) or is refused (`tell_nowait`, `ask_nowait`)."""
+    REFUSE = "refuse"
+    """The sender is refused with `InboxFull`."""
+    DROP_NEW = "drop_new"
+    """The new message is dropped."""
+    DROP_OLD = "drop_old"
+    """The oldest message is dropped."""
+
+
+WAIT: Final = Overflow.WAIT
+REFUSE: Final = Overflow.REFUSE
+DROP_NEW: Final = Overflow.DROP_NEW
+DROP_OLD: Final = Overflow.DROP_OLD
+
+
+@attrs.frozen
+class Latest:
+    """Of the messages with one key only the latest is kept, in the place of the first; see `LATEST`."""
+
+    key: Callable[[object], Hashable]
+
+
+def LATEST(key: Callable[[object], Hashable]) -> Latest:  # noqa: N802 - one of the policies, which are constants
+    """Keep only the latest message of each `key(message)`; when the inbox is full of other keys, senders wait.
+
+    `key` must be quick and must not raise; it runs in the sender's call.
+    """
+    return Latest(key)
+
+
+@attrs.frozen
+class Policy:
+    """The bounds of an inbox and what happens at them. One object serves all actors of a class."""
+
+    inbox_max: int = bound("inbox_max")
+    waiting_max: int = bound("waiting_max")
+    overflow: Overflow | Latest = WAIT
+
+
+class Ask(Future[R]):
+    """A message with somebody who waits for its reply. It belongs to whoever awaits it (F8)."""
+
+    __slots__ = ("begun", "inbox", "message")
+
+    def __init__(self, inbox: Inbox, message: object) -> None:
+        super().__init__(inbox.engine)
+        self.inbox: Final = inbox
+        self.message: Final = message
+        self.begun = False
+
+    def _request_cancel(self) -> None:
+        if not self.begun:
+            self.inbox.withdraw(self)
+        self._settle(CANCELLED, None)
+
+    def _abandon(self, waiter: Waiter) -> bool:
+        last = self._alone(waiter)
+        self._detach(waiter)
+        if last:
+            self._request_cancel()
+        return True
+
+    def _waits_for_mail(self, inbox: object) -> bool:
+        return self.inbox is inbox and not self.begun
+
+    def reply(self, value: object) -> None:
+        """Answer the asker; if nobody waits any more, the reply is counted and dropped."""
+        if self._state == PENDING:
+            self._settle(VALUE, value)
+        else:
+            self.inbox.replies_dropped += 1
+
+    def fail(self, error: BaseException) -> None:
+        """Answer the asker with an error. One that is never looked at becomes a dead letter (F8)."""
+        if self._state != PENDING:
+            self.inbox.replies_dropped += 1
+            return
+        unattended = self._waiter is None
+        self._settle(ERROR, error)
+        if unattended:
+            self._result = _Unretrieved(self, error)
+
+    def _see(self) -> None:
+        if not self._seen:
+            self._seen = True
+            if type(self._result) is _Unretrieved:
+                self._result = self._result.take()
+
+    def _error(self) -> BaseException:
+        return self._result.error if type(self._result) is _Unretrieved else super()._error()
+
+    def _about(self) -> str:
+        return f"to {self.inbox.path}"
+
+
+class _Unretrieved:
+    """The error of an ask that nobody awaited when it was answered; collected as such, it becomes a dead letter."""
+
+    __slots__ = ("error", "inbox", "message", "taken")
+
+    def __init__(self, ask: Ask[object], error: BaseException) -> None:
+        self.inbox: Final = ask.inbox
+        self.message: Final = ask.message
+        self.error: Final = error
+        self.taken = False
+
+    def take(self) -> BaseException:
+        """Somebody looks at the error, so it is not lost."""
+        self.taken = True
+        return self.error
+
+    def __del__(self) -> None:
+        """Nobody did, and nobody can any more."""
+        if not self.taken:
+            why = f"nobody awaited its answer, which was {type(self.error).__name__}: {self.error}"
+            self.inbox.engine.dead_letter(self.inbox.path, self.message, why)
+            self.inbox.engine.signals.emit(self.inbox.path, Kind.DROP, self.message)
+
+
+@final
+class _Standing(Future[None]):
+    """A `tell` that stands in the senders' line of a full inbox."""
+
+    __slots__ = ("inbox", "message")
+
+    def __init__(self, inbox: Inbox, message: object) -> None:
+        super().__init__(inbox.engine)
+        self.inbox: Final = inbox
+        self.message: Final = message
+
+    def _abandon(self, waiter: Waiter) -> bool:
+        self._detach(waiter)
+        if self.inbox.line is not None:
+            self.inbox.line.pop(self, None)
+        return True
+
+    def _about(self) -> str:
+        return f"tell to {self.inbox.path}"
+
+
+@final
+class Slot:
+    """A place in the queue whose entry may be replaced by a later one of the same key."""
+
+    __slots__ = ("entry", "key")
+
+    def __init__(self, key: Hashable, entry: object) -> None:
+        self.key: Final = key
+        self.entry = entry
+
+
+@final
+class Selection(Future[object]):
+    """A handler that waits for one particular message (A12). Settled with the entry that matched."""
+
+    __slots__ = ("drops", "inbox", "match")
+
+    def __init__(self, inbox: Inbox, match: Callable[[object], bool], *, drops: bool) -> None:
+        super().__init__(inbox.engine)
+        self.inbox: Final = inbox
+        self.match: Final = match
+        self.drops: Final = drops
+
+    def _abandon(self, waiter: Waiter) -> bool:
+        self._detach(waiter)
+        self.inbox.end_selection(CANCELLED, None)
+        return True
+
+    def _about(self) -> str:
+        return f"select in {self.inbox.path}"
+
+
+class Taker(Protocol):
+    """Whoever takes messages out of an inbox."""
+
+    def kick(self) -> None:
+        """There is mail."""
+        ...
+
+
+class Verdict(enum.Enum):
+    """What became of an offered entry."""
+
+    TAKEN = 1
+    DROPPED = 2
+    FULL = 3
+
+
+@final
+class Inbox:
+    """A bounded queue of messages and asks, and the line of those who wait for room in it.
+
+    Invariants: `len(queue) - withdrawn <= inbox_max` (`tell_first` may exceed it by one); the line is empty unless the
+    queue is full; nobody stands in the line of a closed inbox.
+    """
+
+    __slots__ = (
+        "closed",
+        "dropped",
+        "engine",
+        "hungry",
+        "limit",
+        "line",
+        "path",
+        "policy",
+        "queue",
+        "replies_dropped",
+        "selection",
+        "slots",
+        "taker",
+        "withdrawn",
+    )
+
+    def __init__(self, engine: Engine, path: str, policy: Policy) -> None:
+        self.engine: Final = engine
+        self.path: Final = path
+        self.policy: Final = policy
+        self.taker: Taker | None = None
+        self.queue: deque[object] = deque()
+        self.line: dict[_Standing | Ask[object], None] | None = None
+        self.hungry = False
+        self.withdrawn = 0
+        self.dropped = 0
+        self.replies_dropped = 0
+        self.closed: Reason | None = None
+        self.selection: Selection | None = None
+        self.slots: dict[Hashable, Slot] | None = None
+        self.limit = -1
+        self.set_limit()
+
+    def __len__(self) -> int:
+        """How many messages wait, withdrawn asks not counted."""
+        return len(self.queue) - self.withdrawn
+
+    @property
+    def standing(self) -> int:
+        """How many senders wait for room."""
+        return len(self.line) if self.line else 0
+
+    def set_limit(self) -> None:
+        """Choose between the fast path and the slow one; called whenever something unusual begins or ends."""
+        unusual = (
+            self.closed is not None
+            or self.selection is not None
+            or self.engine.signals.heard
+            or isinstance(self.policy.overflow, Latest)
+        )
+        self.limit = -1 if unusual else self.policy.inbox_max
+
+    def wake(self) -> None:
+        """Mail has come, and whoever takes it is hungry."""
+        assert self.taker is not None
+        self.taker.kick()
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    async def send(self, message: object) -> None:
+        """Deliver `message`, waiting in line while there is no room. Cancellation is atomic.
+
+        Raises:
+            ActorStopped: the inbox is closed, or was closed while this stood in line; not delivered.
+            InboxFull: full, and the policy is `REFUSE`; not delivered.
+        """
+        if self.offer(message) is not Verdict.FULL:
+            return
+        if self.policy.overflow is Overflow.REFUSE:
+            raise self._full()
+        standing = _Standing(self, message)
+        self._line_up(standing)
+        await standing
+
+    def send_nowait(self, message: object) -> None:
+        """Deliver `message` now.
+
+        Raises:
+            ActorStopped: the inbox is closed; not delivered.
+            InboxFull: there is no room and the policy drops nothing; not delivered.
+        """
+        if self.offer(message) is Verdict.FULL:
+            raise self._full()
+
+    def ask(self, message: object, *, wait: bool) -> Ask[object]:
+        """Deliver `message` as an ask, or let it stand in line; whatever is wrong is the outcome of the future."""
+        ask: Ask[object] = Ask(self, message)
+        if self.closed is not None:
+            ask.fail(self.stopped())
+            return ask
+        if self.offer(ask) is Verdict.FULL:
+            if not wait:
+                raise self._full()
+            if self.policy.overflow is Overflow.REFUSE or self.standing >= self.policy.waiting_max:
+                ask.fail(self._full())
+            else:
+                self._line_up(ask)
+        return ask
+
+    @enable_ki_protection
+    def offer(self, entry: object) -> Verdict:
+        """Take `entry` in if there is room or the policy makes some.
+
+        Raises:
+            ActorStopped: the inbox is closed.
+        """
+        if self.closed is not None:
+            raise self.stopped()
+        selection = self.selection
+        if selection is not None:
+            verdict = self._select(selection, entry)
+            if verdict is not None:
+                return verdict
+        if isinstance(self.policy.overflow, Latest) and self._conflate(self.policy.overflow, entry):
+            return Verdict.TAKEN
+        if not self.has_room():
+            verdict = self._overflow(entry)
+            if verdict is not Verdict.TAKEN:
+                return verdict
+        self._append(entry)
+        if selection is not None and not self.has_room():
+            self._stall()
+        return Verdict.TAKEN
+
+    def has_room(self) -> bool:
+        """Whether one more message fits and nobody stands before it."""
+        room = self.policy.inbox_max - len(self.queue) + self.withdrawn
+        return room > 0 and not self.line
+
+    def put_first(self, message: object) -> None:
+        """Put `message` ahead of all others, also when there is no room (`tell_first`)."""
+        self.queue.appendleft(message)
+        if self.hungry:
+            self.wake()
+
+    def _append(self, entry: object) -> None:
+        if isinstance(self.policy.overflow, Latest):
+            key = self.policy.overflow.key(_message_of(entry))
+            entry = Slot(key, entry)
+            self.slots = self.slots if self.slots is not None else {}
+            self.slots[key] = entry
+        self.queue.append(entry)
+        if self.withdrawn > self.policy.inbox_max:
+            self._sweep()
+        if self.hungry:
+            self.wake()
+
+    def _overflow(self, entry: object) -> Verdict:
+        self._tell_of(Kind.BACKOFF, entry)
+        overflow = self.policy.overflow
+        if overflow is Overflow.DROP_NEW:
+            self.drop(entry)
+            return Verdict.DROPPED
+        if overflow is Overflow.DROP_OLD:
+            self._sweep()
+            if len(self.queue) >= self.policy.inbox_max:
+                self.drop(self.queue.popleft())
+            return Verdict.TAKEN
+        return Verdict.FULL
+
+    def _conflate(self, latest: Latest, entry: object) -> bool:
+        """Put `entry` in the place of a queued one of its key, if there is one."""
+        slot = self.slots.get(latest.key(_message_of(entry))) if self.slots else None
+        if slot is None:
+            return False
+        older, slot.entry = slot.entry, entry
+        if isinstance(older, Ask) and older._state != PENDING:
+            self.withdrawn -= 1
+        else:
+            self.drop(older)
+        return True
+
+    def drop(self, entry: object) -> None:
+        """`entry` will never be handled, by policy: count it, tell of it, answer its asker."""
+        self.dropped += 1
+        self._tell_of(Kind.DROP, entry)
+        if isinstance(entry, Ask):
+            entry.fail(MessageDropped(f"{self.path} dropped {entry.message!r} by its overflow policy or a filter"))
+
+    def _full(self) -> InboxFull:
+        return InboxFull.at(self.path, len(self), self.standing)
+
+    def _tell_of(self, kind: Kind, entry: object) -> None:
+        if self.engine.signals.heard:
+            self.engine.signals.emit(self.path, kind, _message_of(entry))
+
+    # -- the line ------------------------------------------------------------------------------------------------
+
+    def _line_up(self, entry: _Standing | Ask[object]) -> None:
+        if self.line is None:
+            self.line = {}
+        self.line[entry] = None
+
+    @enable_ki_protection
+    def admit(self) -> None:
+        """Move those who stand in line into the queue, in order, as far as there is room."""
+        line = self.line
+        while line and len(self.queue) - self.withdrawn < self.policy.inbox_max:
+            entry = next(iter(line))
+            del line[entry]
+            if isinstance(entry, _Standing):
+                self._append(entry.message)
+                entry._settle(VALUE, None)
+            else:
+                self._append(entry)
+
+    @enable_ki_protection
+    def withdraw(self, ask: Ask[object]) -> None:
+        """A queued or standing `ask` is not wanted any more."""
+        self._tell_of(Kind.DROP, ask)
+        if self.line is not None and ask in self.line:
+            del self.line[ask]
+            return
+        self.withdrawn += 1
+        self.admit()
+
+    def _sweep(self) -> None:
+        """Take the tombstones of withdrawn asks out."""
+        if self.withdrawn:
+            kept = [entry for entry in self.queue if not _withdrawn(entry)]
+            self.queue.clear()
+            self.queue.extend(kept)
+            self.withdrawn = 0
+
+    # -- taking --------------------------------------------------------------------------------------------------
+
+    def open_entry(self, entry: object) -> object | None:
+        """What was just taken from the queue, out of its slot; None if it had been withdrawn."""
+        if type(entry) is Slot:
+            if self.slots is not None:
+                del self.slots[entry.key]
+            entry = entry.entry
+        if isinstance(entry, Ask):
+            if entry._state != PENDING:
+                self.withdrawn -= 1
+                return None
+            entry.begun = True
+        return entry
+
+    def find(self, match: Callable[[object], bool], *, drops: bool) -> object | None:
+        """Take the first entry out whose message matches; with *drops*, those before it are dropped."""
+        for index, entry in enumerate(self.queue):
+            if not _withdrawn(entry) and match(_message_of(entry)):
+                break
+        else:
+            index, entry = len(self.queue), None
+        if drops:
+            for _ in range(index):
+                skipped = self.open_entry(self.queue.popleft())
+                if skipped is not None:
+                    self.drop(skipped)
+            index = 0
+        if entry is not None:
+            del self.queue[index]
+            entry = self.open_entry(entry)
+        if self.line:
+            self.admit()
+        return entry
+
+    # -- select --------------------------------------------------------------------------------------------------
+
+    def begin_selection(self, selection: Selection) -> None:
+        """From now on, what comes in is shown to `selection` first.
+
+        Raises:
+            SelectStalled: the inbox is full of other mail already.
+        """
+        assert self.selection is None
+        self.selection = selection
+        self.set_limit()
+        if not self.has_room() and self.policy.overflow in (WAIT, REFUSE, DROP_NEW):
+            self._stall()
+
+    def end_selection(self, state: int, result: object) -> None:
+        """The selection is over, with this outcome; a cancelled one tells nobody."""
+        selection = self.selection
+        if selection is not None:
+            self.selection = None
+            self.set_limit()
+            if selection._state == PENDING:
+                selection._settle(state, result)
+
+    def _select(self, selection: Selection, entry: object) -> Verdict | None:
+        """Show a new entry to the selection; None if it is to be queued."""
+        try:
+            matches = selection.match(_message_of(entry))
+        except Exception as error:
+            self.end_selection(ERROR, error)
+            return None
+        if matches:
+            if isinstance(entry, Ask):
+                entry.begun = True
+            self.end_selection(VALUE, entry)
+            return Verdict.TAKEN
+        if selection.drops:
+            self.drop(entry)
+            return Verdict.DROPPED
+        return None
+
+    def _stall(self) -> None:
+        text = f"{self.path}: select waits, and its inbox is full with {len(self)} other messages; nothing can come in."
+        self.end_selection(ERROR, SelectStalled(text + " Handle or filter them first, or raise inbox_max"))
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    def close(self, reason: Reason) -> None:
+        """Take nothing in any more; whoever stands in line is told."""
+        if self.closed is not None:
+            return
+        self.closed = reason
+        self.set_limit()
+        line, self.line = self.line, None
+        for entry in line or ():
+            if isinstance(entry, Ask):
+                entry.fail(self.stopped())
+            else:
+                entry._settle(ERROR, self.stopped())
+
+    @enable_ki_protection
+    def finish(self, reason: Reason) -> None:
+        """The actor has ended: answer every queued ask; what was only told becomes a dead letter (A10)."""
+        self.close(reason)
+        self.closed = reason
+        entries = [self.open_entry(entry) for entry in self.queue]
+        self.queue.clear()
+        for entry in entries:
+            if isinstance(entry, Ask):
+                entry.fail(self.stopped())
+            elif entry is not None:
+                self.engine.dead_letter(self.path, entry, f"never handled: {reason}")
+
+    def stopped(self) -> ActorStopped:
+        """The error of somebody who comes too late."""
+        assert self.closed is not None
+        return ActorStopped(self.path, self.closed, "it takes no more messages")
+
+
+def _message_of(entry: object) -> object:
+    """The message in an entry of the queue."""
+    if type(entry) is Slot:
+        entry = entry.entry
+    return entry.message if isinstance(entry, Ask) else entry
+
+
+def _withdrawn(entry: object) -> bool:
+    if type(entry) is Slot:
+        entry = entry.entry
+    return isinstance(entry, Ask) and entry._state != PENDING

@@ -1,0 +1,104 @@
+"""An actor's phase changes by this table and nowhere else.
+
+Code calls `follow`, tests walk every pair, and the docs draw `NEXT`. A pair that is absent is illegal: there is no
+second list to keep in step. This file knows nothing of Trio, inboxes or parents.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["ENDED", "NEXT", "Event", "Phase", "follow"]
+
+
+class Phase(enum.Enum):
+    """Where an actor stands between its spawn and its end."""
+
+    STARTING = "starting"
+    """`started()` runs; mail is accepted and waits."""
+    RUNNING = "running"
+    """Messages are handled."""
+    DRAINING = "draining"
+    """Intake is closed; what was accepted is still handled."""
+    STOPPING = "stopping"
+    """Children are stopped, then `stopped()` runs."""
+    FAILING = "failing"
+    """An error ended it; handlers, operations and children are being cancelled and waited for."""
+    DYING = "dying"
+    """It was killed or cancelled; handlers, operations and children are being waited for."""
+    STOPPED = "stopped"
+    """It has ended as it was asked to."""
+    KILLED = "killed"
+    """It has ended by being killed or cancelled."""
+    FAILED = "failed"
+    """It has ended by an error."""
+
+
+class Event(enum.Enum):
+    """What moves an actor from one phase to the next."""
+
+    STARTED = "started"
+    STOP = "stop"
+    DRAINED = "drained"
+    FAIL = "fail"
+    KILL = "kill"
+    ENDED = "ended"
+
+
+NEXT: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
+    Phase.STARTING: {
+        Event.STARTED: Phase.RUNNING,
+        Event.STOP: Phase.DRAINING,
+        Event.FAIL: Phase.FAILING,
+        Event.KILL: Phase.DYING,
+    },
+    Phase.RUNNING: {Event.STOP: Phase.DRAINING, Event.FAIL: Phase.FAILING, Event.KILL: Phase.DYING},
+    Phase.DRAINING: {
+        Event.STARTED: Phase.DRAINING,
+        Event.STOP: Phase.DRAINING,
+        Event.DRAINED: Phase.STOPPING,
+        Event.FAIL: Phase.FAILING,
+        Event.KILL: Phase.DYING,
+    },
+    Phase.STOPPING: {
+        Event.STOP: Phase.STOPPING,
+        Event.FAIL: Phase.FAILING,
+        Event.KILL: Phase.DYING,
+        Event.ENDED: Phase.STOPPED,
+    },
+    Phase.FAILING: {
+        Event.STOP: Phase.FAILING,
+        Event.FAIL: Phase.FAILING,
+        Event.KILL: Phase.FAILING,
+        Event.ENDED: Phase.FAILED,
+    },
+    Phase.DYING: {
+        Event.STOP: Phase.DYING,
+        Event.FAIL: Phase.FAILING,
+        Event.KILL: Phase.DYING,
+        Event.ENDED: Phase.KILLED,
+    },
+    Phase.STOPPED: {Event.STOP: Phase.STOPPED, Event.KILL: Phase.STOPPED},
+    Phase.KILLED: {Event.STOP: Phase.KILLED, Event.KILL: Phase.KILLED},
+    Phase.FAILED: {Event.STOP: Phase.FAILED, Event.KILL: Phase.FAILED},
+}
+
+ENDED: Final = frozenset({Phase.STOPPED, Phase.KILLED, Phase.FAILED})
+"""The phases that nothing leaves."""
+
+
+def follow(phase: Phase, event: Event) -> Phase:
+    """The phase that `event` leads to from `phase`.
+
+    Raises:
+        ValueError: the table has no such pair; nothing has changed.
+
+    >>> follow(Phase.RUNNING, Event.STOP)
+    <Phase.DRAINING: 'draining'>
+    """
+    try:
+        return NEXT[phase][event]
+    except KeyError:
+        raise ValueError(f"{event.value!r} cannot happen to an actor that is {phase.value!r}") from None

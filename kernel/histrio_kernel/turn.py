@@ -1,0 +1,465 @@
+"""At most one handler of an actor runs at any moment, and whoever has to wait gives the turn to another.
+
+Invariant: the turn is free, or exactly one worker is RUNNING. User code of a handler runs only while its worker is
+RUNNING, in `except` and `finally` too.
+"""
+
+# Design note
+# -----------
+# A handler runs natively in a Trio task, a *worker*, so cancel scopes, nurseries and context variables work in it.
+# When it has to wait for something of ours, its worker gives the turn away and another worker of the same actor goes
+# on (leader/followers). Driving the handler's coroutine by hand from one loop would be quicker to write and wrong: two
+# handlers would interleave on one task's stack of cancel scopes (A4).
+#
+# There is no leader that sits in a `receive`. Whoever gives the turn up calls `release`, synchronously: after it
+# somebody has the turn, or it is free and nobody could use it.
+#
+# States of a worker: RUNNING has the turn (also when woken and not yet stepped); WAITING for a future; READY, that wait
+# is over and the worker stands in `ready`; IDLE parked without work; GONE.
+#
+# An `abort` always answers FAILED: a cancelled handler queues for the turn like any other, so its cleanup overlaps
+# nobody. That ends, because every holder can itself be cancelled. Nothing is shielded and no scope is made per message.
+#
+# The turn is (free, gate): a bit of the gate that is set keeps new messages from being taken, for a reason of its own.
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast, final
+
+import trio
+from outcome import Error, capture
+from trio.lowlevel import (
+    Abort,
+    Task,
+    checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    enable_ki_protection,
+    reschedule,
+    wait_task_rescheduled,
+)
+
+from histrio_kernel.errors import AskCycle, StaleState
+from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, PlainWait, RaiseCancel
+from histrio_kernel.inbox import Ask, Inbox
+from histrio_kernel.signals import Kind
+
+if TYPE_CHECKING:
+    from histrio_kernel.engine import Engine
+
+__all__ = [
+    "BY_HAND",
+    "EXITING",
+    "HEARD",
+    "KILLED",
+    "SELECTING",
+    "SHUT",
+    "STARTING",
+    "Handler",
+    "Owner",
+    "Tracked",
+    "Turn",
+    "Visit",
+    "Worker",
+    "holder_of",
+]
+
+T = TypeVar("T")
+
+Handler = Callable[[object, object], Awaitable[object]]
+"""A message handler, unbound: it is called with the actor and the message."""
+
+# Why no message is taken at present; bits of `Turn.gate`.
+STARTING: Final = 1
+KILLED: Final = 2
+EXITING: Final = 4
+FULL: Final = 8
+SELECTING: Final = 16
+BY_HAND: Final = 32
+"""The actor takes its messages itself, in `run()`."""
+HEARD: Final = 64
+"""Signals are heard: messages are taken, by the slow way."""
+SHUT: Final = STARTING | KILLED | EXITING | FULL | SELECTING | BY_HAND
+
+RUNNING: Final = "running"
+WAITING: Final = "waiting"
+READY: Final = "ready"
+IDLE: Final = "idle"
+GONE: Final = "gone"
+
+
+class Owner(Protocol):
+    """What a turn needs from the life of its actor."""
+
+    base: Context
+
+    def start_worker(self) -> None:
+        """Start one more worker; it begins RUNNING."""
+        ...
+
+    def handler_raised(self, error: BaseException, ask: Ask[object] | None, entry: object) -> bool:
+        """A handler raised what is no `Refusal`. True if the actor lives on all the same."""
+        ...
+
+    def cancelled(self) -> None:
+        """The actor is being cancelled from outside."""
+        ...
+
+    def drained(self) -> None:
+        """Intake is closed, and all that was accepted has been handled."""
+        ...
+
+
+class Tracked(Protocol):
+    """A future that its handler has to see the end of (F4)."""
+
+    @property
+    def is_done(self) -> bool: ...
+
+    def lost_error(self) -> BaseException | None:
+        """The error that nobody has looked at, if there is one."""
+        ...
+
+
+@final
+class Turn:
+    """The right to run one actor's code, and those who want it."""
+
+    __slots__ = (
+        "actor",
+        "draining",
+        "engine",
+        "free",
+        "gate",
+        "handlers",
+        "idle",
+        "in_flight_max",
+        "inbox",
+        "owed",
+        "owner",
+        "ready",
+        "serial",
+        "suspended",
+        "touches",
+        "watched",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        owner: Owner,
+        inbox: Inbox,
+        actor: object,
+        handlers: dict[type, Handler],
+        *,
+        serial: bool,
+        in_flight_max: int,
+    ) -> None:
+        self.engine: Final = engine
+        self.owner: Final = owner
+        self.inbox: Final = inbox
+        self.actor = actor
+        self.handlers: Final = handlers
+        self.serial: Final = serial
+        self.in_flight_max: Final = in_flight_max
+        self.free = False
+        self.gate = STARTING
+        self.ready: deque[Worker] | None = None
+        self.idle: list[Worker] = []
+        self.suspended = 0
+        self.draining = False
+        self.watched = False
+        self.owed: dict[Ask[object], None] | None = None
+        self.touches: dict[str, int] | None = None
+
+    # -- passing the turn ----------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    def release(self) -> None:
+        """The caller has just given the turn up; give it to whoever comes next."""
+        if self.ready:
+            self._grant(self.ready.popleft())
+        elif self.inbox.queue and not self.gate & SHUT:
+            if self.idle:
+                worker = self.idle.pop()
+                worker.state = RUNNING
+                reschedule(worker.task)
+            else:
+                self.owner.start_worker()
+        else:
+            self.free = True
+            self.inbox.hungry = not self.gate & SHUT
+            if self.draining and not self.inbox.queue and not self.suspended and not self.gate & (STARTING | BY_HAND):
+                self.draining = False
+                self.owner.drained()
+
+    @enable_ki_protection
+    def kick(self) -> None:
+        """Something has changed; if the turn is free, see whether somebody can use it now."""
+        if self.free:
+            self.take()
+            self.release()
+
+    def take(self) -> None:
+        """A turn that was free is held from now on."""
+        self.free = False
+        self.inbox.hungry = False
+        if not self.watched:
+            self.watched = True
+            self.engine.watch(self)
+
+    def _grant(self, worker: Worker) -> None:
+        assert worker.state is READY
+        self.suspended -= 1
+        self.gate &= ~FULL
+        worker.state = RUNNING
+        if worker.error is None:
+            reschedule(worker.task)
+        else:
+            reschedule(worker.task, worker.error)
+
+    def make_ready(self, worker: Worker) -> None:
+        """The wait of `worker` is over; it gets the turn before new messages do, in the order of such calls (A2)."""
+        assert worker.state is WAITING
+        worker.state = READY
+        if self.ready is None:
+            self.ready = deque()
+        self.ready.append(worker)
+        self.kick()
+
+    def close_gate(self, bit: int) -> None:
+        """Take no new message, for the reason that `bit` stands for."""
+        self.gate |= bit
+        self.inbox.hungry = False
+
+    def open_gate(self, bit: int) -> None:
+        """That reason is gone."""
+        self.gate &= ~bit
+        self.kick()
+
+    def drain(self) -> None:
+        """Intake has been closed: tell the owner when all that was accepted has been handled.
+
+        A select that waits can never be met any more, so it ends.
+        """
+        self.draining = True
+        self.inbox.end_selection(ERROR, trio.EndOfChannel())
+        self.kick()
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def refuse_cycle(self, future: Future[object]) -> None:
+        """Refuse an await that only a further message of this very actor could end, if none can be taken (A6).
+
+        Raises:
+            AskCycle: the await can never end.
+        """
+        if not future._waits_for_mail(self.inbox):
+            return
+        path = self.inbox.path
+        if self.serial:
+            raise AskCycle(
+                f"{path} is serial and asks itself: it would wait for its own answer, and take no message while it"
+                " waits. Call the method directly, or make the actor not serial"
+            )
+        waiting = [w for w in HOLDERS.values() if isinstance(w, Worker) and w.turn is self and w.state is WAITING]
+        if all(w.future is not None and w.future._waits_for_mail(self.inbox) for w in waiting):
+            raise AskCycle(
+                f"{path} may have {self.in_flight_max} handlers waiting, and all would wait for its own answers to"
+                " messages that it cannot take any more. Raise in_flight_max, or do not ask yourself"
+            )
+
+    # -- looking after it ----------------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    def retire_spares(self) -> None:
+        """Let the parked workers go, all but the actor's own task, when nobody is in flight (A5)."""
+        if not self.free or self.suspended:
+            return
+        self.ready = None
+        spares = [worker for worker in self.idle if not worker.is_host]
+        self.idle[:] = [worker for worker in self.idle if worker.is_host]
+        for worker in spares:
+            worker.state = GONE
+            reschedule(worker.task)
+
+    def holder(self) -> Worker | None:
+        """The worker that has the turn, if one has."""
+        if self.free:
+            return None
+        workers = (w for w in HOLDERS.values() if isinstance(w, Worker) and w.turn is self and w.state is RUNNING)
+        return next(workers, None)
+
+
+@final
+class Worker(Holder):
+    """A Trio task that runs handlers of one actor, one after the other; or a visitor that borrows the turn (A17)."""
+
+    __slots__ = ("asked", "error", "future", "guards", "is_host", "made", "raise_cancel", "state", "task", "turn")
+
+    def __init__(self, turn: Turn, *, is_host: bool = False) -> None:
+        self.turn: Final = turn
+        self.is_host: Final = is_host
+        self.task: Task = current_task()
+        self.state = RUNNING
+        self.future: Future[object] | None = None
+        self.error: Error | None = None
+        self.raise_cancel: RaiseCancel | None = None
+        self.made: Tracked | list[Tracked] | None = None
+        self.guards: list[Callable[[], tuple[str, ...]]] | None = None
+        self.asked: Ask[object] | None = None
+        HOLDERS[self.task] = self
+
+    # -- waiting with the turn given away ------------------------------------------------------------------------
+
+    @enable_ki_protection
+    async def suspend(self, future: Future[T]) -> T:
+        """Wait for `future`; other handlers of the actor run meanwhile."""
+        turn = self.turn
+        self.future = future
+        if turn.serial:
+            turn.refuse_cycle(future)
+            return await PlainWait(self.task).wait(future)
+        self.error = self.raise_cancel = None
+        if turn.suspended + 1 >= turn.in_flight_max:
+            turn.refuse_cycle(future)
+            turn.gate |= FULL
+        assert self.state is RUNNING
+        self.state = WAITING
+        turn.suspended += 1
+        future._attach(self)
+        turn.release()
+        await wait_task_rescheduled(self.abort)
+        assert cast(str, self.state) is RUNNING
+        if turn.engine.signals.heard:
+            turn.engine.signals.emit(turn.inbox.path, Kind.RESUME, repr(future))
+        if future._state == VALUE:
+            future._see()
+            if self.guards is not None:
+                self.check_guards()
+            return cast(T, future._result)
+        return await future._raise()
+
+    def settled(self, future: Future[object]) -> None:
+        """The wait is over; queue for the turn."""
+        if self.raise_cancel is not None and future._state == CANCELLED:
+            self.error = capture(self.raise_cancel)
+        self.turn.make_ready(self)
+
+    def abort(self, raise_cancel: RaiseCancel) -> Abort:
+        """Cancelled while WAITING: queue for the turn. While READY: the outcome that came first is delivered."""
+        if self.state is WAITING:
+            future = self.future
+            assert future is not None
+            if future._state != PENDING:
+                return Abort.FAILED
+            self.raise_cancel = raise_cancel
+            if future._abandon(self):
+                self.error = capture(raise_cancel)
+                self.turn.make_ready(self)
+        return Abort.FAILED
+
+    # -- guards and what the handler made ------------------------------------------------------------------------
+
+    def check_guards(self) -> None:
+        """Raise `StaleState` if what a guard watches has moved while this handler waited (A7)."""
+        moved = tuple(name for guard in self.guards or () for name in guard())
+        if moved:
+            raise StaleState(self.turn.inbox.path, tuple(dict.fromkeys(moved)))
+
+    def track(self, made: Tracked) -> None:
+        """The handler has made a future that has to end before its reply is sent (F4)."""
+        before = self.made
+        if before is None or (not isinstance(before, list) and before.is_done and before.lost_error() is None):
+            self.made = made
+        elif isinstance(before, list):
+            if len(before) & (len(before) - 1) == 0:  # at every power of two, so that a long handler does not grow
+                before[:] = [one for one in before if not one.is_done or one.lost_error() is not None]
+            before.append(made)
+        else:
+            self.made = [before, made]
+
+    # -- parking -------------------------------------------------------------------------------------------------
+
+    async def rest(self) -> bool:
+        """Give the turn up, park, and come back RUNNING; False if this worker is not needed any more."""
+        turn = self.turn
+        if turn.gate & (KILLED | EXITING):
+            return False
+        self.state = IDLE
+        turn.release()
+        turn.idle.append(self)
+        await wait_task_rescheduled(self._abort_rest)
+        return cast(str, self.state) is RUNNING and not turn.gate & (KILLED | EXITING)
+
+    def _abort_rest(self, raise_cancel: RaiseCancel) -> Abort:
+        """An idle worker has no scope of its own, so its cancellation is the actor's."""
+        if self.state is not IDLE:
+            return Abort.FAILED
+        self.turn.idle.remove(self)
+        self.state = GONE
+        self.turn.owner.cancelled()
+        return Abort.SUCCEEDED
+
+    @enable_ki_protection
+    def leave(self) -> None:
+        """This worker ends; if it has the turn, somebody else gets it."""
+        HOLDERS.pop(self.task, None)
+        if self.state is RUNNING:
+            self.state = GONE
+            self.turn.release()
+
+
+class Visit:
+    """`async with self.turn():` the turn for a task that is no handler: a state's task, work in `self.io` (A17)."""
+
+    __slots__ = ("_turn", "_worker")
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn: Final = turn
+        self._worker: Worker | None = None
+
+    async def __aenter__(self) -> None:
+        """Queue for the turn like a handler whose wait is over. A checkpoint, and cancellable."""
+        if current_task() in HOLDERS:
+            return  # a handler has it already
+        await checkpoint()
+        await self._enter()
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Give it back. Not a checkpoint."""
+        if self._worker is not None:
+            self._worker.leave()
+            self._worker = None
+
+    @enable_ki_protection
+    async def _enter(self) -> None:
+        turn = self._turn
+        self._worker = worker = Worker(turn)
+        if turn.free:
+            turn.take()
+        else:
+            worker.state = WAITING
+            turn.suspended += 1
+            turn.make_ready(worker)
+            await wait_task_rescheduled(worker.abort)
+        try:
+            await checkpoint_if_cancelled()
+        except BaseException:
+            worker.leave()
+            raise
+
+
+def holder_of(task: Task) -> Holder | None:
+    """The worker whose handler `task` belongs to: its own, or that of an ancestor."""
+    current: Task | None = task
+    while current is not None:
+        holder = HOLDERS.get(current)
+        if holder is not None:
+            return holder
+        nursery = current.parent_nursery
+        current = None if nursery is None else nursery.parent_task
+    return None

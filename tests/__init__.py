@@ -1,0 +1,1 @@
+"""The tests of Histrio. Counts of rounds and examples stand in `effort.py`."""

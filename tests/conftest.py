@@ -1,0 +1,67 @@
+"""What every test may rely on: counts by effort, figures to show, and trio-typing kept apart."""
+
+import importlib.util
+import secrets
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.effort import Effort, count, effort, reduced
+
+# Only an environment that has the stubs can run their test (see tests/trio_typing).
+collect_ignore = [] if importlib.util.find_spec("trio_typing") else ["trio_typing"]
+
+Show = Callable[[str], None]
+_shown = pytest.StashKey[list[str]]()
+
+
+def _register_profile() -> None:
+    """Hypothesis by effort: a quick run is the same every time; the others draw anew and print their seed."""
+    settings.register_profile(
+        effort().value,
+        max_examples=count("examples"),
+        derandomize=effort() is Effort.QUICK,
+        deadline=None,  # examples on a virtual clock take what real time the machine gives them
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],  # real time again; the process alarm has the last word
+    )
+    settings.load_profile(effort().value)
+
+
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its options
+def pytest_configure(config: pytest.Config) -> None:
+    """Set Hypothesis up for the effort of this run."""
+    config.stash[_shown] = []
+    try:
+        _register_profile()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+    if effort() is not Effort.QUICK and config.getoption("hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = str(secrets.randbits(32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the effort and the seed, so that a run can be had again."""
+    seed = config.getoption("hypothesis_seed", None)
+    again = "" if seed is None else f", again with: --hypothesis-seed={seed}"
+    return f"effort: {effort().value}{again}"
+
+
+@pytest.fixture
+def show(request: pytest.FixtureRequest) -> Show:
+    """Print a line at the end of the run, in every effort: for figures that a reader should see, not trust."""
+    lines = request.config.stash[_shown]
+    return lines.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The figures, and what this run reduced."""
+    if config.stash[_shown]:
+        terminalreporter.section("figures")
+        for line in config.stash[_shown]:
+            terminalreporter.write_line(line)
+    if smaller := reduced():
+        terminalreporter.section(f"reduced in a {effort().value} run; `make prove` runs all of it")
+        for line in smaller:
+            terminalreporter.write_line(line)

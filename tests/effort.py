@@ -1,0 +1,101 @@
+"""How often the tests try: one table for all counts, and the one place that reads the effort of a run.
+
+The same test code runs with three efforts. `make test` is quick; `make prove` shows every figure in full;
+`make prove EFFORT=nightly` looks for what a working day is too short for. A test asks `count("kill9_rounds")` and
+never compares efforts itself.
+"""
+
+# Why a table: what a quick run leaves out must be easy to see and impossible to forget. Each count that was asked for
+# is remembered, and the run ends by naming those that it reduced.
+
+import os
+from enum import Enum
+from typing import Final
+
+import attrs
+
+
+class Effort(Enum):
+    """How much a run tries; the value is what the environment variable EFFORT holds."""
+
+    QUICK = "quick"
+    PROVE = "prove"
+    NIGHTLY = "nightly"
+
+
+@attrs.frozen
+class Row:
+    """One count: how many in each effort, and what is counted."""
+
+    name: str
+    quick: int
+    prove: int
+    nightly: int
+    meaning: str
+
+    def __attrs_post_init__(self) -> None:
+        """A greater effort never tries less."""
+        assert 0 <= self.quick <= self.prove <= self.nightly, self
+
+    def at(self, effort: Effort) -> int:
+        """The count in a run of that effort."""
+        return {Effort.QUICK: self.quick, Effort.PROVE: self.prove, Effort.NIGHTLY: self.nightly}[effort]
+
+
+# fmt: off
+TABLE: Final = (
+    #    name               quick   prove  nightly
+    Row("examples",            50,    300,    1_000, "Hypothesis examples of a test that has no row of its own"),
+    Row("turn_examples",      100,  1_000,   20_000, "A1, A2: runs of the stateful test of the turn against its model"),
+    Row("a4_examples",         50,  1_000,   20_000, "A4: drawn orders of interleaving handlers"),
+    Row("disk_examples",       50,    500,    5_000, "E3: drawn crashes of a disk"),
+    Row("log_examples",       100,  1_000,   10_000, "drawn damages of a log file"),
+    Row("kill9_rounds",         3,     20,      200, "kills of the key-value service under load"),
+    Row("kv_writers",          64,     64,       64, "concurrent writers in each of those rounds"),
+    Row("reads_1000",       1_000,  1_000,    1_000, "A3: reads of 200 ms each in one actor"),
+    Row("fresh_clones",         0,      1,        1, "clones of this repository that `make run` sets up and serves from"),
+    Row("mutants",              0,  1_000,    1_000, "mutants of the turn to kill, at most"),
+)
+# fmt: on
+
+ROWS: Final = {row.name: row for row in TABLE}
+assert len(ROWS) == len(TABLE), "two rows of one name"
+
+_asked_for: dict[str, None] = {}  # a set in the order of asking
+
+
+def effort() -> Effort:
+    """The effort of this run, from the environment variable EFFORT; quick if it is not set.
+
+    Raises:
+        ValueError: EFFORT holds another word.
+
+    """
+    word = os.environ.get("EFFORT") or Effort.QUICK.value
+    try:
+        return Effort(word)
+    except ValueError:
+        words = ", ".join(each.value for each in Effort)
+        raise ValueError(f"EFFORT is {word!r}, which is no effort of the tests. Set it to one of: {words}") from None
+
+
+def count(name: str) -> int:
+    """How many of *name* this run tries.
+
+    Raises:
+        KeyError: the table has no such row; add it there.
+
+    """
+    if name not in ROWS:
+        raise KeyError(
+            f"no count is called {name!r}: add a row to TABLE in tests/effort.py, which has {', '.join(ROWS)}"
+        )
+    _asked_for[name] = None
+    return ROWS[name].at(effort())
+
+
+def reduced() -> list[str]:
+    """One line for each count that this run asked for and that is smaller than `make prove` has it."""
+    rows = [ROWS[name] for name in _asked_for]
+    now = effort()
+    return [f"{row.name}: {row.at(now)} of {row.prove:,} ({row.meaning})" for row in rows if row.at(now) < row.prove]

@@ -1,0 +1,228 @@
+"""The line of those who share a writer's trips."""
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from histrio_kernel.combine import Combiner, Job
+
+
+class Word(Job):
+    """A job that is a word."""
+
+    __slots__ = ("word",)
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.word = word
+
+
+class Writer:
+    """Records its trips; each waits for a permit if the writer is slow."""
+
+    def __init__(self, trip_max: int = 100, *, slow: bool = False) -> None:
+        self.line = Combiner(self._fit, self._perform)
+        self.trips: list[list[str]] = []
+        self.permits = trio.Semaphore(0)
+        self.slow = slow
+        self.trip_max = trip_max
+        self.raises: Exception | None = None
+        self.forgets: set[str] = set()
+
+    def _fit(self, waiting: Iterable[Word]) -> int:
+        return min(self.trip_max, sum(1 for _ in waiting))
+
+    async def _perform(self, trip: Sequence[Word]) -> None:
+        self.trips.append([job.word for job in trip])
+        if self.slow:
+            await self.permits.acquire()
+        for job in trip:
+            if job.word.startswith("bad"):
+                job.fail(ValueError(job.word))
+            elif job.word not in self.forgets:
+                job.settle()
+        if self.raises is not None:
+            raise self.raises
+
+    async def do(self, word: str) -> None:
+        await self.line.do(Word(word))
+
+
+async def start_in_order(nursery: trio.Nursery, writer: Writer, words: Iterable[str]) -> None:
+    """Let *words* enter the line one after the other."""
+    for word in words:
+        nursery.start_soon(writer.do, word)
+        await wait_all_tasks_blocked()
+
+
+async def test_those_who_come_during_a_trip_share_the_next() -> None:
+    """Everybody who arrives while a trip is under way rides on the next one, in order of arrival."""
+    writer = Writer(slow=True)
+    async with trio.open_nursery() as nursery:
+        await start_in_order(nursery, writer, ["a", "b", "c", "d"])
+        assert writer.line.waiting == 3
+        writer.permits.release()
+        await wait_all_tasks_blocked()
+        writer.permits.release()
+
+    assert writer.trips == [["a"], ["b", "c", "d"]]
+    assert writer.line.waiting == 0
+
+
+async def test_those_of_one_round_share_a_trip() -> None:
+    """Jobs that are asked for in one scheduling round make one trip."""
+    writer = Writer()
+    async with trio.open_nursery() as nursery:
+        for word in "abcdef":
+            nursery.start_soon(writer.do, word)
+
+    assert len(writer.trips) == 1
+    assert set("abcdef") == set(writer.trips[0])
+
+
+async def test_a_trip_is_bounded() -> None:
+    """More jobs than fit make several trips, none left out and none twice."""
+    writer = Writer(trip_max=3)
+    async with trio.open_nursery() as nursery:
+        for word in "abcdefgh":
+            nursery.start_soon(writer.do, word)
+
+    assert [len(trip) for trip in writer.trips] == [3, 3, 2]
+    assert set("abcdefgh") == {word for trip in writer.trips for word in trip}
+
+
+async def test_a_waiting_job_is_withdrawn_when_cancelled() -> None:
+    """A job that is cancelled before its trip is never performed, and those around it are."""
+    writer = Writer(slow=True)
+    scope = trio.CancelScope()
+
+    async def cancelled() -> None:
+        with scope:
+            await writer.do("never")
+
+    async with trio.open_nursery() as nursery:
+        await start_in_order(nursery, writer, ["a", "b"])
+        nursery.start_soon(cancelled)
+        await wait_all_tasks_blocked()
+        await start_in_order(nursery, writer, ["c"])
+        scope.cancel()
+        await wait_all_tasks_blocked()
+        assert scope.cancelled_caught
+        assert writer.line.waiting == 2
+        writer.permits.release()
+        writer.permits.release()
+
+    assert writer.trips == [["a"], ["b", "c"]]
+
+
+@pytest.mark.parametrize(("word", "ends_well"), [("good", True), ("bad", False)])
+@pytest.mark.parametrize("leads", [True, False])
+async def test_a_begun_job_ends_with_its_true_outcome_though_cancelled(word: str, ends_well: bool, leads: bool) -> None:
+    """Cancelled during its trip, a job is waited for; its value or its error is what the caller gets."""
+    writer = Writer(slow=True)
+    scope = trio.CancelScope()
+    outcomes: list[bool] = []
+
+    async def cancelled() -> None:
+        with scope:
+            try:
+                await writer.do(word)
+            except ValueError:
+                outcomes.append(False)
+            else:
+                outcomes.append(True)
+
+    async with trio.open_nursery() as nursery:
+        if not leads:
+            await start_in_order(nursery, writer, ["first", "leads"])
+        nursery.start_soon(cancelled)
+        await wait_all_tasks_blocked()
+        if not leads:
+            writer.permits.release()
+            await wait_all_tasks_blocked()
+        assert word in writer.trips[-1]
+        scope.cancel()
+        await wait_all_tasks_blocked()
+        assert outcomes == []
+        writer.permits.release()
+
+    assert [ends_well] == outcomes
+
+
+async def test_a_cancelled_leader_hands_the_lead_on() -> None:
+    """Whoever is cancelled between getting the lead and using it leaves, and the next in line leads."""
+    writer = Writer(slow=True)
+    scope = trio.CancelScope()
+
+    async def first() -> None:
+        await writer.do("a")
+        assert writer.line.waiting == 2
+        scope.cancel()  # here the lead has been handed on, and who got it has not run yet
+
+    async def cancelled() -> None:
+        with scope:
+            await writer.do("never")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(cancelled)
+        await wait_all_tasks_blocked()
+        await start_in_order(nursery, writer, ["b"])
+        writer.permits.release()
+        writer.permits.release()
+
+    assert scope.cancelled_caught
+    assert writer.trips == [["a"], ["b"]]
+    assert writer.line.waiting == 0
+
+
+async def test_a_job_of_a_cancelled_scope_never_begins() -> None:
+    """Asking within a scope that is cancelled already withdraws the job, and leaves the line as it was."""
+    writer = Writer()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await writer.do("never")
+
+    assert scope.cancelled_caught
+    await writer.do("next")
+    assert writer.trips == [["next"]]
+
+
+async def test_what_the_trip_raises_is_raised_to_each_unsettled_job() -> None:
+    """An error of the whole trip reaches everybody whose job it left open, and nobody else."""
+    writer = Writer()
+    writer.raises = OSError("no trip today")
+    writer.forgets = {"b"}
+    outcomes: dict[str, str] = {}
+
+    async def ask(word: str) -> None:
+        try:
+            await writer.do(word)
+        except (OSError, ValueError) as error:
+            outcomes[word] = str(error)
+        else:
+            outcomes[word] = "well"
+
+    async with trio.open_nursery() as nursery:
+        for word in ("a", "b", "bad c"):
+            nursery.start_soon(ask, word)
+
+    assert outcomes == {"a": "well", "b": "no trip today", "bad c": "bad c"}
+
+
+async def test_nobody_is_left_waiting_by_a_trip_that_forgets_them() -> None:
+    """A writer that does not settle a job is a bug that its caller hears of."""
+    writer = Writer()
+    writer.forgets = {"a"}
+    with pytest.raises(RuntimeError, match="did not say what became of this job"):
+        await writer.do("a")
+
+
+async def test_doing_is_a_checkpoint() -> None:
+    """Also a writer that never waits lets other tasks run."""
+    writer = Writer()
+    with trio.testing.assert_checkpoints():
+        await writer.do("a")
