@@ -5,6 +5,16 @@ What a first program needs. Those who extend the engine import `histrio_kernel`.
 
 from importlib.metadata import version
 
+from histrio.actor import Actor as Actor
+from histrio.handlers import handler as handler
+from histrio.messages import Askable as Askable
+from histrio.messages import Envelope as Envelope
+from histrio.messages import Request as Request
+from histrio.ref import Ref as Ref
+from histrio.system import System as System
+from histrio.system import open_system as open_system
+from histrio.system import run as run
+from histrio.tree import Node as Node
 from histrio_kernel.combinators import Left as Left
 from histrio_kernel.combinators import Right as Right
 from histrio_kernel.combinators import Winner as Winner
@@ -37,27 +47,16 @@ from histrio_kernel.errors import SystemFailed as SystemFailed
 from histrio_kernel.errors import Unbound as Unbound
 from histrio_kernel.futures import Future as Future
 from histrio_kernel.futures import Promise as Promise
-from histrio_kernel.inbox import DROP_NEW as DROP_NEW
-from histrio_kernel.inbox import DROP_OLD as DROP_OLD
-from histrio_kernel.inbox import LATEST as LATEST
-from histrio_kernel.inbox import REFUSE as REFUSE
-from histrio_kernel.inbox import WAIT as WAIT
 from histrio_kernel.io import Retry as Retry
 from histrio_kernel.letters import DeadLetter as DeadLetter
 from histrio_kernel.lifecycle import Phase as Phase
 from histrio_kernel.log import Log as Log
+from histrio_kernel.overflow import DROP_NEW as DROP_NEW
+from histrio_kernel.overflow import DROP_OLD as DROP_OLD
+from histrio_kernel.overflow import LATEST as LATEST
+from histrio_kernel.overflow import REFUSE as REFUSE
+from histrio_kernel.overflow import WAIT as WAIT
 from histrio_kernel.signals import Kind as Kind
 from histrio_kernel.signals import Signal as Signal
-
-from histrio.actor import Actor as Actor
-from histrio.handlers import handler as handler
-from histrio.messages import Askable as Askable
-from histrio.messages import Envelope as Envelope
-from histrio.messages import Request as Request
-from histrio.ref import Ref as Ref
-from histrio.system import System as System
-from histrio.system import open_system as open_system
-from histrio.system import run as run
-from histrio.tree import Node as Node
 
 __version__ = version("histrio")

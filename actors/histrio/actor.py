@@ -12,27 +12,25 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
-from typing import TYPE_CHECKING, ClassVar, Final, Generic, Literal, TypeGuard, TypeVar, TypeVarTuple, Unpack, cast
-from typing import overload
+from typing import ClassVar, Final, Generic, Literal, TypeGuard, TypeVar, TypeVarTuple, cast, overload
 
-from histrio_kernel.bounds import bound
-from histrio_kernel.cell import Cell, Settings
-from histrio_kernel.doors import Io
-from histrio_kernel.errors import NotStarted, Reason, Refusal
-from histrio_kernel.futures import HOLDERS, Future, Promise
-from histrio_kernel.handling import select
-from histrio_kernel.inbox import Ask, Latest, Overflow, Policy
-from histrio_kernel.turn import Visit, Worker
 from trio.lowlevel import current_task
 
 from histrio.fixed import FixedMethod, FixedValue, refuse_assignment
 from histrio.handlers import HandlerTable
 from histrio.messages import Envelope
 from histrio.ref import Ref
-from histrio.spawning import spawn_child
-
-if TYPE_CHECKING:
-    from histrio.system import System
+from histrio.spawning import Lives, spawn_child
+from histrio.system import System
+from histrio_kernel.bounds import bound
+from histrio_kernel.cell import Cell, Settings
+from histrio_kernel.doors import Io
+from histrio_kernel.errors import NotStarted, Reason, Refusal
+from histrio_kernel.futures import HOLDERS, Future, Promise
+from histrio_kernel.handling import select
+from histrio_kernel.inbox import Ask
+from histrio_kernel.overflow import Latest, Overflow, Policy
+from histrio_kernel.turn import Visit, Worker
 
 __all__ = ["Actor"]
 
@@ -132,13 +130,13 @@ class Actor(Generic[M]):
         try:
             return self._histrio_io
         except AttributeError:
-            io = Io(_cell_of(self, "io"))
+            io = Io(_cell_of(self, "io").io_pool())
             _IO_SLOT.__set__(self, io)
             return io
 
     # -- what a handler uses -------------------------------------------------------------------------------------
 
-    def background(self, afn: Callable[[Unpack[Ts]], Awaitable[T]], *args: Unpack[Ts]) -> Future[T]:
+    def background(self, afn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> Future[T]:
         """Like `self.io(afn, *args)`, but it belongs to the actor: no handler waits for it at its end.
 
         Its error fails the actor, unless somebody awaits the future when it ends. It is cancelled with the actor.
@@ -153,9 +151,7 @@ class Actor(Generic[M]):
         """
         return _cell_of(self, "promise").promise()
 
-    async def spawn(
-        self, cls: Callable[[Unpack[Ts]], Actor[N]], *args: Unpack[Ts], name: str | None = None
-    ) -> Ref[N]:
+    async def spawn(self, cls: Callable[[*Ts], Lives[N]], *args: *Ts, name: str | None = None) -> Ref[N]:
         """Start a child and return its ref when its `started()` has returned. Gives the turn away if that waits.
 
         The child never outlives this actor, and its failure is this actor's failure. Keywords go by
@@ -234,8 +230,11 @@ class Actor(Generic[M]):
         before = {name: (cast(object, getattr(self, name)), _touches(cell, name)) for name in names}
 
         def moved() -> tuple[str, ...]:
-            return tuple(name for name, (value, touches) in before.items()
-                         if getattr(self, name) is not value or _touches(cell, name) != touches)
+            return tuple(
+                name
+                for name, (value, touches) in before.items()
+                if getattr(self, name) is not value or _touches(cell, name) != touches
+            )
 
         guards = worker.guards = worker.guards if worker.guards is not None else []
         guards.append(moved)
@@ -258,6 +257,10 @@ class Actor(Generic[M]):
         return Visit(_cell_of(self, "turn").turn)
 
     # ------------------------------------------------------------------------------------------------------------
+
+    def _histrio_attach(self, cell: Cell) -> None:
+        """Give a fresh actor its place; also when its class is frozen."""
+        _CELL_SLOT.__set__(self, cell)
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Check the class and remember what its actors need."""
@@ -344,11 +347,6 @@ def _settings(cls: type[Actor[N]]) -> Settings:
     )
 
 
-def attach(actor: Actor[N], cell: Cell) -> None:
-    """Give a fresh actor its place; also when its class is frozen."""
-    _CELL_SLOT.__set__(actor, cell)
-
-
 def _cell_of(actor: Actor[N], name: str) -> Cell:
     try:
         return actor._histrio_cell
@@ -360,7 +358,7 @@ def _cell_of(actor: Actor[N], name: str) -> Cell:
 
 
 def _system_of(cell: Cell) -> System:
-    return cast("System", cell.engine.host)
+    return cast(System, cell.engine.host)
 
 
 def _touches(cell: Cell, name: str) -> int:

@@ -13,16 +13,13 @@ import sys
 import types
 import typing
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast, final, overload
+from typing import Final, Protocol, TypeVar, cast, final, overload
 
 from histrio_kernel.bounds import bound
 from histrio_kernel.turn import Handler
 from trio.lowlevel import disable_ki_protection
 
 from histrio.messages import Askable
-
-if TYPE_CHECKING:
-    from histrio.actor import Actor
 
 __all__ = ["HandlerTable", "Handles", "declared_messages", "handler"]
 
@@ -39,9 +36,7 @@ _MARK: Final = "__histrio_handles__"
 class Handles(Protocol[M_inv, R_inv]):
     """The decorator that `handler(Message)` makes: for a method that takes the message and returns its reply."""
 
-    def __call__(
-        self, method: Callable[[A, M_inv], Awaitable[R_inv]], /
-    ) -> Callable[[A, M_inv], Awaitable[R_inv]]:
+    def __call__(self, method: Callable[[A, M_inv], Awaitable[R_inv]], /) -> Callable[[A, M_inv], Awaitable[R_inv]]:
         """Mark `method`."""
         ...
 
@@ -60,7 +55,9 @@ def handler(message: object, /) -> Handles[object, object]:
             that is no coroutine function.
     """
     if not isinstance(message, type):
-        raise TypeError(f"handler() takes a message type, got {message!r}: write @histrio.handler(Read), with the class")
+        raise TypeError(
+            f"handler() takes a message type, got {message!r}: write @histrio.handler(Read), with the class"
+        )
 
     def mark(method: Callable[[A, object], Awaitable[object]], /) -> Callable[[A, object], Awaitable[object]]:
         setattr(method, _MARK, message)
@@ -73,7 +70,7 @@ def handler(message: object, /) -> Handles[object, object]:
 class HandlerTable(dict[type, Handler]):
     """From the type of a message to the function that handles it; learns the types of subclasses as they come."""
 
-    def __init__(self, actor: type[Actor[object]]) -> None:
+    def __init__(self, actor: type) -> None:
         super().__init__()
         self.declared: Final = declared_messages(actor)
         self._fallback: Final = _fallback(actor)
@@ -213,7 +210,9 @@ def _handlers_of(actor: type, declared: tuple[type, ...]) -> dict[type, Handler]
             raise TypeError(f"{where} and {actor.__qualname__}.{by[kind]} both handle {kind.__qualname__}; keep one")
         if not any(issubclass(kind, one) or issubclass(one, kind) for one in declared):
             listed = " | ".join(one.__qualname__ for one in declared)
-            raise TypeError(f"{where} handles {kind.__qualname__}, which Actor[{listed}] does not declare; add it there")
+            raise TypeError(
+                f"{where} handles {kind.__qualname__}, which Actor[{listed}] does not declare; add it there"
+            )
         found[kind] = _checked(method, where)
         by[kind] = name
     return found
@@ -227,6 +226,7 @@ def _checked(method: Callable[..., Awaitable[object]], where: str) -> Handler:
     return method
 
 
-def _fallback(actor: type[Actor[object]]) -> Handler:
+def _fallback(actor: type) -> Handler:
     """Who handles what no marked method does: `receive`, which by default is `unhandled`."""
-    return _checked(cast(Callable[..., Awaitable[object]], actor.receive), f"{actor.__qualname__}.receive")
+    receive = cast(Callable[..., Awaitable[object]], getattr(actor, "receive"))
+    return _checked(receive, f"{actor.__qualname__}.receive")

@@ -10,31 +10,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar, cast, final
+from typing import Final, Generic, NoReturn, Protocol, TypeVar, cast, final
 
 import trio
-from histrio_kernel.errors import ActorFailed, ActorStopped, Unbound
-from histrio_kernel.futures import HOLDERS, Future
-from histrio_kernel.inbox import Ask, Inbox
-from histrio_kernel.signals import Kind
-from histrio_kernel.turn import Worker
 from trio.lowlevel import checkpoint, current_task, enable_ki_protection
 
 from histrio.handlers import HandlerTable
 from histrio.messages import Askable
+from histrio_kernel.cell import Cell
+from histrio_kernel.errors import ActorFailed, ActorStopped, Unbound
+from histrio_kernel.futures import HOLDERS, Future, Pace
+from histrio_kernel.inbox import Ask, Inbox
+from histrio_kernel.lifecycle import Phase
+from histrio_kernel.signals import Kind
+from histrio_kernel.turn import Worker
 
-if TYPE_CHECKING:
-    from histrio_kernel.cell import Cell
-    from histrio_kernel.errors import Reason
-    from histrio_kernel.futures import Pace
-    from histrio_kernel.lifecycle import Phase
-
-    from histrio.system import System
-
-__all__ = ["Control", "Ref"]
+__all__ = ["Control", "Home", "Ref"]
 
 M_contra = TypeVar("M_contra", contravariant=True)
 R = TypeVar("R")
+
+
+class Home(Protocol):
+    """The system that a ref belongs to, as far as a ref knows it."""
+
+    @property
+    def name(self) -> str:
+        """What the system is called."""
+        ...
+
+    def find_cell(self, path: str, inbox: Inbox) -> Cell | None:
+        """The cell that lives at `path` behind `inbox`, if its actor has not ended."""
+        ...
 
 
 @final
@@ -47,12 +54,12 @@ class Ref(Generic[M_contra]):
 
     __slots__ = ("__weakref__", "_inbox", "_pace", "_system", "_table", "path")
 
-    def __init__(self, system: System | str, path: str, inbox: Inbox | None, table: HandlerTable | None) -> None:
+    def __init__(self, system: Home | str, path: str, inbox: Inbox | None, table: HandlerTable | None) -> None:
         self.path: Final = path
         self._system: Final = system
         self._inbox: Final[Inbox] = cast(Inbox, inbox)
         self._table: Final[HandlerTable] = cast(HandlerTable, table if table is not None else _Unbound(path))
-        self._pace: Final[Pace] = cast("Pace", None if inbox is None else inbox.engine.pace)
+        self._pace: Final[Pace] = cast(Pace, None if inbox is None else inbox.engine.pace)
 
     @enable_ki_protection
     async def tell(self, message: M_contra) -> None:
@@ -155,7 +162,7 @@ class Ref(Generic[M_contra]):
     @property
     def control(self) -> Control:
         """Stop, kill and look at the actor, past its inbox."""
-        return Control(self, self._bound())
+        return Control(self._bound(), self.path, self._inbox)
 
     async def join(self) -> None:
         """Wait until the actor has ended: until nothing of it runs any more. A checkpoint if it has not.
@@ -163,14 +170,14 @@ class Ref(Generic[M_contra]):
         Raises:
             ActorFailed: it failed.
         """
-        cell = self._bound().find_cell(self)
+        cell = self._bound().find_cell(self.path, self._inbox)
         if cell is not None:
             await cell.over()
         reason = self._inbox.closed
         if reason is not None and reason.cause is not None:
             raise ActorFailed(self.path, reason.cause, reason.why)
 
-    def _bound(self) -> System:
+    def _bound(self) -> Home:
         if isinstance(self._system, str):
             _not_bound(self.path)
         return self._system
@@ -206,11 +213,12 @@ class Ref(Generic[M_contra]):
 class Control:
     """What can be done to an actor past its inbox. All of it is idempotent; nothing here is a checkpoint."""
 
-    __slots__ = ("_ref", "_system")
+    __slots__ = ("_home", "_inbox", "_path")
 
-    def __init__(self, ref: Ref[object], system: System) -> None:
-        self._ref: Final = ref
-        self._system: Final = system
+    def __init__(self, home: Home, path: str, inbox: Inbox) -> None:
+        self._home: Final = home
+        self._path: Final = path
+        self._inbox: Final = inbox
 
     def stop(self, grace_s: float | None = None, why: str = "") -> None:
         """Begin to stop it: intake is closed, the inbox drained, children stopped, then `stopped()` runs.
@@ -241,17 +249,13 @@ class Control:
         """
         cell = self._cell
         if cell is None:
-            raise ActorStopped(self._ref.path, self._reason())
+            assert self._inbox.closed is not None
+            raise ActorStopped(self._path, self._inbox.closed)
         return cell.phase
 
     @property
     def _cell(self) -> Cell | None:
-        return self._system.find_cell(self._ref)
-
-    def _reason(self) -> Reason:
-        reason = self._ref._inbox.closed
-        assert reason is not None
-        return reason
+        return self._home.find_cell(self._path, self._inbox)
 
 
 @final

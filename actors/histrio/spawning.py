@@ -4,54 +4,74 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, TypeVarTuple, cast
 
 import trio
-from histrio_kernel.cell import Cell, Parent
+from trio.lowlevel import checkpoint
+
+from histrio.ref import Home, Ref
+from histrio_kernel.cell import Cell, Parent, Settings
+from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorStopped, End, Reason
 from histrio_kernel.futures import Promise
 from histrio_kernel.signals import Kind
-from trio.lowlevel import checkpoint
 
-from histrio.ref import Ref
+__all__ = ["House", "Lives", "Nest", "spawn_child"]
 
-if TYPE_CHECKING:
-    from histrio_kernel.cell import Settings
-    from histrio_kernel.engine import Engine
-
-    from histrio.system import System
-
-__all__ = ["Nest", "spawn_child"]
-
+M_contra = TypeVar("M_contra", contravariant=True)
 N = TypeVar("N")
+Ts = TypeVarTuple("Ts")
+
+
+class Lives(Protocol[M_contra]):
+    """An actor, for `spawn`: what has a ref that takes messages of type `M_contra`. Every `Actor[M]` is one."""
+
+    @property
+    def ref(self) -> Ref[M_contra]:
+        """The actor's own address."""
+        ...
+
+
+class House(Home, Protocol):
+    """The system, as far as spawning knows it."""
+
+    def ref_of(self, cell: Cell) -> Ref[object]:
+        """The address of the actor behind `cell`."""
+        ...
 
 
 class Nest(Parent, Protocol):
     """Where an actor can be born: a cell, or the system."""
 
-    path: str
     children: dict[str, Cell] | None
     born: dict[str, int] | None
-    engine: Engine
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def engine(self) -> Engine: ...
 
     @property
     def io_nursery(self) -> trio.Nursery | None: ...
 
 
 async def spawn_child(
-    system: System, nest: Nest, cls: Callable[..., object], args: tuple[object, ...], name: str | None
+    house: House, nest: Nest, cls: Callable[[*Ts], Lives[N]], args: tuple[*Ts], name: str | None
 ) -> Ref[N]:
     """Start an actor of class `cls` below `nest`; see `Actor.spawn`."""
     kind = _actor_class(cls)
     _check_name(nest, name)
     nursery = nest.io_nursery
     if nursery is None:
-        raise ActorStopped(nest.path, Reason(End.STOPPED, "it takes no children any more"), f"no {kind.__qualname__} was spawned")
-    settings = cast("Settings", getattr(kind, "__histrio_settings__"))
+        raise ActorStopped(
+            nest.path, Reason(End.STOPPED, "it takes no children any more"), f"no {kind.__qualname__} was spawned"
+        )
+    settings = cast(Settings, getattr(kind, "__histrio_settings__"))  # noqa: B009 - checked above
     actor = cls(*args)
     path = f"{nest.path.rstrip('/')}/{name if name is not None else _next_name(nest, kind)}"
     cell = Cell(nest.engine, nest, path, settings, actor)
-    system.attach(actor, cell)
+    _attach(actor, cell)
     if nest.children is None:
         nest.children = {}
     nest.children[cell.name] = cell
@@ -61,7 +81,7 @@ async def spawn_child(
         await _wait_until_started(cell)
     elif nest.engine.pace.due():
         await checkpoint()
-    return cast(Ref[N], system.ref_of(cell))
+    return cast(Ref[N], house.ref_of(cell))
 
 
 async def _wait_until_started(cell: Cell) -> None:
@@ -106,3 +126,12 @@ def _next_name(nest: Nest, kind: type) -> str:
     stem = kind.__name__.strip("_").lower() or "actor"
     nest.born[stem] = nest.born.get(stem, 0) + 1
     return f"{stem}#{nest.born[stem]}"
+
+
+class _Attachable(Protocol):
+    def _histrio_attach(self, cell: Cell) -> None: ...
+
+
+def _attach(actor: object, cell: Cell) -> None:
+    """Give a fresh actor its place."""
+    cast(_Attachable, actor)._histrio_attach(cell)

@@ -10,9 +10,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple, Unpack, cast, final
+from typing import Final, TypeVar, TypeVarTuple, cast, final
 
 import trio
+
+from histrio.handlers import HandlerTable
+from histrio.ref import Ref
+from histrio.spawning import Lives, spawn_child
+from histrio.tree import Node, node_of
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
 from histrio_kernel.driver import Driver
@@ -27,18 +32,13 @@ from histrio_kernel.errors import (
     Unbound,
     split_cancelled,
 )
-from histrio_kernel.futures import Promise, VALUE
+from histrio_kernel.futures import VALUE, Promise
+from histrio_kernel.inbox import Inbox
 from histrio_kernel.letters import DeadLetters
 from histrio_kernel.real import RealDriver
 from histrio_kernel.signals import Reader
 from histrio_kernel.turn import HEARD
 from histrio_kernel.watchdog import Watchdog
-
-from histrio.actor import Actor, attach
-from histrio.handlers import HandlerTable
-from histrio.ref import Ref
-from histrio.spawning import spawn_child
-from histrio.tree import Node, node_of
 
 __all__ = ["System", "open_system", "run"]
 
@@ -69,9 +69,7 @@ class System:
         engine.host = self
         engine.signals_changed = self._signals_changed
 
-    async def spawn(
-        self, cls: Callable[[Unpack[Ts]], Actor[M]], *args: Unpack[Ts], name: str | None = None
-    ) -> Ref[M]:
+    async def spawn(self, cls: Callable[[*Ts], Lives[M]], *args: *Ts, name: str | None = None) -> Ref[M]:
         """Start an actor at the top of the tree and return its ref when its `started()` has returned.
 
         A checkpoint if that waits, and every 64th time. Keywords go by `functools.partial`. See `Actor.spawn`.
@@ -110,7 +108,7 @@ class System:
         for cell in reversed(tuple((self.children or {}).values())):
             cell.kill("the system is killed")
 
-    def find(self, cls: type[Actor[M]], path: str) -> Ref[M] | None:
+    def find(self, cls: type[Lives[M]], path: str) -> Ref[M] | None:
         """The ref of the actor at `path`, if one of class `cls` lives there.
 
         Raises:
@@ -140,7 +138,7 @@ class System:
 
     def tree(self) -> Node:
         """What lives in this system at the moment, as data; `str()` of it is a drawing."""
-        return node_of(self)
+        return node_of(self.name, self.children or {}, stopping=self._stopping)
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -163,18 +161,14 @@ class System:
         """Where top actors live; None when no more may be spawned."""
         return None if self._stopping else self._nursery
 
-    def attach(self, actor: object, cell: Cell) -> None:
-        """Give a fresh actor its place."""
-        attach(cast(Actor[object], actor), cell)
-
     def ref_of(self, cell: Cell) -> Ref[object]:
         """The address of the actor behind `cell`."""
         return Ref(self, cell.path, cell.inbox, cast(HandlerTable, cell.settings.handlers))
 
-    def find_cell(self, ref: Ref[M]) -> Cell | None:
-        """The cell behind `ref`, while its actor lives."""
-        cell = self._cell_at(ref.path)
-        return cell if cell is not None and cell.inbox is ref._inbox else None
+    def find_cell(self, path: str, inbox: Inbox) -> Cell | None:
+        """The cell that lives at `path` behind `inbox`, if its actor has not ended."""
+        cell = self._cell_at(path)
+        return cell if cell is not None and cell.inbox is inbox else None
 
     def child_failed(self, error: ActorFailed) -> None:
         """There is no supervisor above the top: the system fails."""
@@ -330,8 +324,8 @@ class _Ending:
 
 
 def run(
-    main: Callable[[System, Unpack[Ts]], Awaitable[T]],
-    *args: Unpack[Ts],
+    main: Callable[[System, *Ts], Awaitable[T]],
+    *args: *Ts,
     name: str = "histrio",
     driver: Driver | None = None,
     clock: trio.abc.Clock | None = None,

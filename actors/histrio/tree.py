@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 import attrs
-from histrio_kernel.cell import Cell
 
-if TYPE_CHECKING:
-    from histrio.system import System
+from histrio_kernel.cell import Cell
 
 __all__ = ["Node", "node_of"]
 
@@ -43,10 +40,10 @@ class Node:
         return "\n".join(_lines(self, "", ""))
 
 
-def node_of(system: System) -> Node:
-    """The tree of `system` at this moment."""
-    children = tuple(_node(cell) for cell in (system.children or {}).values())
-    return Node("/", f"system {system.name!r}", "stopping" if system.io_nursery is None else "running", children=children)
+def node_of(name: str, cells: Mapping[str, Cell], *, stopping: bool) -> Node:
+    """The tree of the system called `name` at this moment."""
+    children = tuple(_node(cell) for cell in cells.values())
+    return Node("/", f"system {name!r}", "stopping" if stopping else "running", children=children)
 
 
 def _node(cell: Cell) -> Node:
@@ -66,7 +63,12 @@ def _node(cell: Cell) -> Node:
 
 def _lines(node: Node, first: str, rest: str) -> Iterator[str]:
     name = node.path.rpartition("/")[2] or "/"
-    counts = (("queued", node.queued), ("standing", node.standing), ("in flight", node.in_flight), ("io", node.operations))
+    counts = (
+        ("queued", node.queued),
+        ("standing", node.standing),
+        ("in flight", node.in_flight),
+        ("io", node.operations),
+    )
     busy = ", ".join(f"{number} {what}" for what, number in counts if number)
     yield f"{first}{name}  {node.actor}  {node.phase}{f'  ({busy})' if busy else ''}"
     for index, child in enumerate(node.children):

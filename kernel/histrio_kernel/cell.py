@@ -20,28 +20,28 @@ changes only by the table in `lifecycle`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast, final
+from typing import Final, Protocol, TypeVar, cast, final
 from weakref import WeakSet
 
 import attrs
 import trio
-from trio.lowlevel import current_task, enable_ki_protection, reschedule
+from trio.lowlevel import enable_ki_protection, reschedule
 
 from histrio_kernel.bounds import bound
+from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, split_cancelled
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise
 from histrio_kernel.handling import call_hook, serve
-from histrio_kernel.inbox import Ask, Inbox, Policy
+from histrio_kernel.inbox import Ask, Inbox
 from histrio_kernel.io import IoPool
 from histrio_kernel.lifecycle import ENDED, Event, Phase, follow
+from histrio_kernel.overflow import Policy
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTING, Handler, Turn, Worker
-
-if TYPE_CHECKING:
-    from histrio_kernel.engine import Engine
 
 __all__ = ["Behaviour", "Cell", "Parent", "Settings"]
 
@@ -264,7 +264,7 @@ class Cell:
     def start_worker(self) -> None:
         """One more worker, which begins with the turn, in the actor's context."""
         assert self.nursery is not None
-        self.base.run(self.nursery.start_soon, self._work, name=self.path)
+        self.base.run(functools.partial(self.nursery.start_soon, self._work, name=self.path))
 
     async def _work(self) -> None:
         worker = Worker(self.turn)

@@ -7,16 +7,13 @@ and is ended with the actor.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple, Unpack, cast, final
+from typing import Final, TypeVar, TypeVarTuple, cast, final
 
 import trio
 
 from histrio_kernel.driver import Driver, File, FilePath, Listener, Random, Stream
 from histrio_kernel.futures import Future
 from histrio_kernel.io import IoPool, Retry
-
-if TYPE_CHECKING:
-    from histrio_kernel.cell import Cell
 
 __all__ = ["ClockDoor", "DiskDoor", "Io", "NetDoor"]
 
@@ -28,17 +25,16 @@ Ts = TypeVarTuple("Ts")
 class Io:
     """`self.io`: call it to run an async function beside the handlers; its attributes are the doors of the driver."""
 
-    __slots__ = ("_cell", "_driver", "_pool")
+    __slots__ = ("_driver", "_pool")
 
-    def __init__(self, cell: Cell) -> None:
-        self._cell: Final = cell
-        self._driver: Final[Driver] = cell.engine.driver
-        self._pool: Final[IoPool] = cell.io_pool()
+    def __init__(self, pool: IoPool) -> None:
+        self._pool: Final = pool
+        self._driver: Final[Driver] = pool.engine.driver
 
     def __call__(
         self,
-        afn: Callable[[Unpack[Ts]], Awaitable[T]],
-        *args: Unpack[Ts],
+        afn: Callable[[*Ts], Awaitable[T]],
+        *args: *Ts,
         retry: Retry | None = None,
         timeout_s: float | None = None,
         keep: bool = False,
@@ -61,17 +57,17 @@ class Io:
             TypeError: *afn* is no function, but a coroutine for example.
         """
         if not callable(afn):
-            raise TypeError(_not_callable(self._cell.path, afn))
+            raise TypeError(_not_callable(self._pool.owner.path, afn))
         if retry is None and timeout_s is None:
             return self._pool.start(afn, args, keep=keep)
-        attempts = _Attempts(self._cell, afn, args, retry, timeout_s)
+        attempts = _Attempts(self._pool, afn, args, retry, timeout_s)
         return cast(Future[T], self._pool.start(attempts.run, (), keep=keep))
 
-    def thread(self, fn: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> Future[T]:
+    def thread(self, fn: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
         """Run the synchronous `fn(*args)` in a worker thread. A cancelled await waits until it returns."""
         return self._pool.start(self._driver.thread, (fn, *args))
 
-    def process(self, fn: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> Future[T]:
+    def process(self, fn: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
         """Run the synchronous `fn(*args)` in a worker process (needs `histrio[process]`). Cancelling kills it."""
         return self._pool.start(self._driver.process, (fn, *args))
 
@@ -189,17 +185,17 @@ class NetDoor:
 class _Attempts:
     """An operation with a deadline for each attempt, and further attempts when one fails."""
 
-    __slots__ = ("_afn", "_args", "_cell", "_retry", "_timeout_s")
+    __slots__ = ("_afn", "_args", "_pool", "_retry", "_timeout_s")
 
     def __init__(
         self,
-        cell: Cell,
-        afn: Callable[[Unpack[Ts]], Awaitable[T]],
-        args: tuple[Unpack[Ts]],
+        pool: IoPool,
+        afn: Callable[[*Ts], Awaitable[T]],
+        args: tuple[*Ts],
         retry: Retry | None,
         timeout_s: float | None,
     ) -> None:
-        self._cell: Final = cell
+        self._pool: Final = pool
         self._afn: Final = cast(Callable[..., Awaitable[object]], afn)
         self._args: Final = cast(tuple[object, ...], args)
         self._retry: Final = retry if retry is not None else Retry(attempts_max=1)
@@ -208,7 +204,7 @@ class _Attempts:
     async def run(self) -> object:
         """Try until it succeeds, or the retry policy is used up."""
         retry = self._retry
-        driver = self._cell.engine.driver
+        driver = self._pool.engine.driver
         give_up_at = driver.clock.now() + retry.total_s
         tries = 0
         for pause_s in (*retry.pauses_s(), None):
@@ -219,7 +215,7 @@ class _Attempts:
                 wait_s = 0.0 if pause_s is None else pause_s * driver.random.uniform(1 - retry.jitter, 1 + retry.jitter)
                 if pause_s is None or driver.clock.now() + wait_s > give_up_at:
                     if tries > 1:
-                        error.add_note(f"{self._cell.path}: given up after {tries} attempts")
+                        error.add_note(f"{self._pool.owner.path}: given up after {tries} attempts")
                     raise
                 await driver.clock.sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")
@@ -231,7 +227,7 @@ class _Attempts:
             return await self._afn(*self._args)
         assert scope.cancelled_caught
         name = getattr(self._afn, "__qualname__", repr(self._afn))
-        raise trio.TooSlowError(f"{self._cell.path}: {name} took longer than timeout_s = {self._timeout_s} s")
+        raise trio.TooSlowError(f"{self._pool.owner.path}: {name} took longer than timeout_s = {self._timeout_s} s")
 
 
 def _not_callable(path: str, given: object) -> str:

@@ -8,19 +8,16 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 import trio
 
 from histrio_kernel.bounds import bound
+from histrio_kernel.driver import Driver
 from histrio_kernel.errors import ActorStopped, HistrioError, Reason
 from histrio_kernel.futures import Pace
 from histrio_kernel.letters import DeadLetter, DeadLetters
 from histrio_kernel.signals import Signals
-
-if TYPE_CHECKING:
-    from histrio_kernel.driver import Driver
-    from histrio_kernel.turn import Turn
 
 __all__ = ["Engine"]
 
@@ -85,7 +82,7 @@ class Engine:
         self.report_count = 0
         self.on_report = on_report
         self.closed: Reason | None = None
-        self.awake: Final[set[Turn]] = set()
+        self.awake: Final[set[object]] = set()
         self.on_awake: Callable[[], None] | None = None
 
     def now(self) -> float:
@@ -120,7 +117,7 @@ class Engine:
         """Keep a message that was accepted and never handled."""
         self.dead_letters.add(DeadLetter(path, message, why))
 
-    def watch(self, turn: Turn) -> None:
+    def watch(self, turn: object) -> None:
         """A turn that was free has been taken: somebody should look after it from time to time."""
         self.awake.add(turn)
         if self.on_awake is not None:

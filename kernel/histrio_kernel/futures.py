@@ -22,17 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Generic, NoReturn, Protocol, TypeVar, cast, final
+from typing import Final, Generic, NoReturn, Protocol, TypeVar, cast, final
 
 import trio
 from outcome import capture
 from trio.lowlevel import Abort, Task, current_task, enable_ki_protection, reschedule, wait_task_rescheduled
 
 from histrio_kernel.bounds import bound
-from histrio_kernel.errors import FutureCancelled, HistrioError
-
-if TYPE_CHECKING:
-    from histrio_kernel.errors import ActorStopped
+from histrio_kernel.errors import ActorStopped, FutureCancelled, HistrioError
 
 __all__ = [
     "CANCELLED",

@@ -15,7 +15,7 @@ tasks run every `batch_max` messages, turn kept (A5).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import Final, cast, final
 
@@ -121,14 +121,14 @@ async def _leave_context(worker: Worker) -> None:
 
 
 @enable_ki_protection
-async def call_hook(worker: Worker, hook: Callable[[], object]) -> None:
+async def call_hook(worker: Worker, hook: Callable[[], Awaitable[None]]) -> None:
     """Run `started()`, `stopped()` or `run()` as a handler without a message.
 
     Raises:
         BaseException: whatever the hook or a future that it made raised.
     """
     try:
-        await cast(trio.abc.AsyncResource, hook())
+        await hook()
         if worker.made is not None:
             await _end_made(worker, None)
     except BaseException as error:

@@ -23,79 +23,19 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, final
+from typing import Any, Final, Protocol, TypeVar, final
 
-import attrs
 from trio.lowlevel import enable_ki_protection
 
-from histrio_kernel.bounds import bound
+from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorStopped, InboxFull, MessageDropped, Reason, SelectStalled
 from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Waiter
+from histrio_kernel.overflow import DROP_NEW, REFUSE, WAIT, Latest, Overflow, Policy
 from histrio_kernel.signals import Kind
 
-if TYPE_CHECKING:
-    from histrio_kernel.engine import Engine
-
-__all__ = [
-    "DROP_NEW",
-    "DROP_OLD",
-    "LATEST",
-    "REFUSE",
-    "WAIT",
-    "Ask",
-    "Inbox",
-    "Latest",
-    "Overflow",
-    "Policy",
-    "Selection",
-    "Slot",
-    "Taker",
-]
+__all__ = ["Ask", "Inbox", "Selection", "Slot", "Taker", "Verdict"]
 
 R = TypeVar("R")
-
-
-class Overflow(enum.Enum):
-    """What a full inbox does with one more message."""
-
-    WAIT = "wait"
-    """The sender waits in line (`tell`, `ask`) or is refused (`tell_nowait`, `ask_nowait`)."""
-    REFUSE = "refuse"
-    """The sender is refused with `InboxFull`."""
-    DROP_NEW = "drop_new"
-    """The new message is dropped."""
-    DROP_OLD = "drop_old"
-    """The oldest message is dropped."""
-
-
-WAIT: Final = Overflow.WAIT
-REFUSE: Final = Overflow.REFUSE
-DROP_NEW: Final = Overflow.DROP_NEW
-DROP_OLD: Final = Overflow.DROP_OLD
-
-
-@attrs.frozen
-class Latest:
-    """Of the messages with one key only the latest is kept, in the place of the first; see `LATEST`."""
-
-    key: Callable[[object], Hashable]
-
-
-def LATEST(key: Callable[[object], Hashable]) -> Latest:  # noqa: N802 - one of the policies, which are constants
-    """Keep only the latest message of each `key(message)`; when the inbox is full of other keys, senders wait.
-
-    `key` must be quick and must not raise; it runs in the sender's call.
-    """
-    return Latest(key)
-
-
-@attrs.frozen
-class Policy:
-    """The bounds of an inbox and what happens at them. One object serves all actors of a class."""
-
-    inbox_max: int = bound("inbox_max")
-    waiting_max: int = bound("waiting_max")
-    overflow: Overflow | Latest = WAIT
 
 
 class Ask(Future[R]):
@@ -159,7 +99,7 @@ class _Unretrieved:
 
     __slots__ = ("error", "inbox", "message", "taken")
 
-    def __init__(self, ask: Ask[object], error: BaseException) -> None:
+    def __init__(self, ask: Ask[Any], error: BaseException) -> None:
         self.inbox: Final = ask.inbox
         self.message: Final = ask.message
         self.error: Final = error
@@ -278,7 +218,7 @@ class Inbox:
         self.policy: Final = policy
         self.taker: Taker | None = None
         self.queue: deque[object] = deque()
-        self.line: dict[_Standing | Ask[object], None] | None = None
+        self.line: dict[_Standing | Ask[Any], None] | None = None
         self.hungry = False
         self.withdrawn = 0
         self.dropped = 0
@@ -340,9 +280,9 @@ class Inbox:
         if self.offer(message) is Verdict.FULL:
             raise self._full()
 
-    def ask(self, message: object, *, wait: bool) -> Ask[object]:
+    def ask(self, message: object, *, wait: bool) -> Ask[Any]:
         """Deliver `message` as an ask, or let it stand in line; whatever is wrong is the outcome of the future."""
-        ask: Ask[object] = Ask(self, message)
+        ask: Ask[Any] = Ask(self, message)
         if self.closed is not None:
             ask.fail(self.stopped())
             return ask
@@ -444,7 +384,7 @@ class Inbox:
 
     # -- the line ------------------------------------------------------------------------------------------------
 
-    def _line_up(self, entry: _Standing | Ask[object]) -> None:
+    def _line_up(self, entry: _Standing | Ask[Any]) -> None:
         if self.line is None:
             self.line = {}
         self.line[entry] = None
@@ -463,7 +403,7 @@ class Inbox:
                 self._append(entry)
 
     @enable_ki_protection
-    def withdraw(self, ask: Ask[object]) -> None:
+    def withdraw(self, ask: Ask[Any]) -> None:
         """A queued or standing `ask` is not wanted any more."""
         self._tell_of(Kind.DROP, ask)
         if self.line is not None and ask in self.line:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, TypeVarTuple, Unpack, final
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, cast, final
 
 import attrs
 import trio
@@ -32,13 +32,11 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
+from histrio_kernel.engine import Engine
 from histrio_kernel.errors import split_cancelled
 from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, VALUE, Future, Holder, PlainWait, RaiseCancel, Waiter
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker, holder_of
-
-if TYPE_CHECKING:
-    from histrio_kernel.engine import Engine
 
 __all__ = ["IoOwner", "IoPool", "Operation", "Retry"]
 
@@ -49,7 +47,10 @@ Ts = TypeVarTuple("Ts")
 class IoOwner(Protocol):
     """What the operations need from the life of their actor."""
 
-    path: str
+    @property
+    def path(self) -> str:
+        """Whose operations these are."""
+        ...
 
     @property
     def io_nursery(self) -> trio.Nursery | None:
@@ -147,14 +148,14 @@ class IoPool:
         self.io_max: Final = io_max
         self.running = 0
         self.tasks = 0
-        self.queue: deque[Operation[object]] | None = None
+        self.queue: deque[Operation[Any]] | None = None
         self.parked: list[_IoTask] = []
 
     @enable_ki_protection
     def start(
         self,
-        function: Callable[[Unpack[Ts]], Awaitable[T]],
-        args: tuple[Unpack[Ts]],
+        function: Callable[[*Ts], Awaitable[T]],
+        args: tuple[*Ts],
         *,
         keep: bool = False,
         background: bool = False,
@@ -170,7 +171,7 @@ class IoPool:
         if nursery is None:
             operation._settle(CANCELLED, None)
             return operation
-        if type(holder) is Worker and not background and holder.turn.owner is self.owner:
+        if type(holder) is Worker and not background and cast(object, holder.turn.owner) is self.owner:
             operation._by_handler = True
             holder.track(operation)
         if self.engine.signals.heard:
@@ -181,7 +182,7 @@ class IoPool:
             self._enqueue(operation)
         return operation
 
-    def withdraw(self, operation: Operation[object]) -> None:
+    def withdraw(self, operation: Operation[Any]) -> None:
         """`operation` has no place yet and is not wanted any more."""
         assert self.queue is not None
         self.queue.remove(operation)
@@ -191,7 +192,7 @@ class IoPool:
         """How many operations wait for a place."""
         return len(self.queue) if self.queue else 0
 
-    def _run(self, nursery: trio.Nursery, operation: Operation[object]) -> None:
+    def _run(self, nursery: trio.Nursery, operation: Operation[Any]) -> None:
         if not operation._nested:
             self.running += 1
         if self.parked:
@@ -201,13 +202,13 @@ class IoPool:
             io_task = _IoTask(self, operation)
             nursery.start_soon(io_task.live, name=f"{self.owner.path}: io")
 
-    def _enqueue(self, operation: Operation[object]) -> None:
+    def _enqueue(self, operation: Operation[Any]) -> None:
         operation._context = copy_context()
         if self.queue is None:
             self.queue = deque()
         self.queue.append(operation)
 
-    def take_queued(self) -> Operation[object] | None:
+    def take_queued(self) -> Operation[Any] | None:
         """The operation that has waited longest for a place, if there is a place."""
         if not self.queue or self.running >= self.io_max:
             return None
@@ -234,18 +235,18 @@ class _IoTask(Holder):
 
     __slots__ = ("operation", "pool", "scope", "task")
 
-    def __init__(self, pool: IoPool, operation: Operation[object]) -> None:
+    def __init__(self, pool: IoPool, operation: Operation[Any]) -> None:
         self.pool: Final = pool
         self.task: Task | None = None
         self.scope = trio.CancelScope()
-        self.operation: Operation[object] | None = operation
+        self.operation: Operation[Any] | None = operation
         operation._io_task = self
 
     async def suspend(self, future: Future[T]) -> T:
         """Wait for `future`; nobody waits for us."""
         return await PlainWait(current_task()).wait(future)
 
-    def resume(self, operation: Operation[object]) -> None:
+    def resume(self, operation: Operation[Any]) -> None:
         """Run `operation` in the context of whoever starts it."""
         assert self.task is not None
         self.operation = operation
@@ -286,7 +287,7 @@ class _IoTask(Holder):
             if scope.cancel_called:
                 return
 
-    def _raised(self, operation: Operation[object], error: BaseException) -> None:
+    def _raised(self, operation: Operation[Any], error: BaseException) -> None:
         """The operation is over with what `error` holds besides cancellations; those go on."""
         cancelled, rest = split_cancelled(error)
         if rest is None:
@@ -300,13 +301,13 @@ class _IoTask(Holder):
             raise cancelled
 
     @enable_ki_protection
-    def _over(self, operation: Operation[object], state: int, result: object) -> None:
+    def _over(self, operation: Operation[Any], state: int, result: object) -> None:
         self.operation = None
         if not operation._nested:
             self.pool.running -= 1
         operation._end(state, result)
 
-    async def _next(self) -> Operation[object] | None:
+    async def _next(self) -> Operation[Any] | None:
         """The next operation: one that waits for a place, or whatever this task is woken for. None retires it."""
         operation = self.pool.take_queued()
         if operation is None:

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast, final
+from typing import Final, Protocol, TypeVar, cast, final
 
 import trio
 from outcome import Error, capture
@@ -42,13 +42,11 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
+from histrio_kernel.engine import Engine
 from histrio_kernel.errors import AskCycle, StaleState
 from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, PlainWait, RaiseCancel
 from histrio_kernel.inbox import Ask, Inbox
 from histrio_kernel.signals import Kind
-
-if TYPE_CHECKING:
-    from histrio_kernel.engine import Engine
 
 __all__ = [
     "BY_HAND",
@@ -333,7 +331,7 @@ class Worker(Holder):
         future._attach(self)
         turn.release()
         await wait_task_rescheduled(self.abort)
-        assert cast(str, self.state) is RUNNING
+        assert self.state is RUNNING
         if turn.engine.signals.heard:
             turn.engine.signals.emit(turn.inbox.path, Kind.RESUME, repr(future))
         if future._state == VALUE:
@@ -393,7 +391,7 @@ class Worker(Holder):
         turn.release()
         turn.idle.append(self)
         await wait_task_rescheduled(self._abort_rest)
-        return cast(str, self.state) is RUNNING and not turn.gate & (KILLED | EXITING)
+        return self.state is RUNNING and not turn.gate & (KILLED | EXITING)
 
     def _abort_rest(self, raise_cancel: RaiseCancel) -> Abort:
         """An idle worker has no scope of its own, so its cancellation is the actor's."""

@@ -66,6 +66,7 @@ class Watchdog:
     def look(self) -> None:
         """Look once at every turn that is awake."""
         for turn in tuple(self._engine.awake):
+            assert isinstance(turn, Turn)
             worker = turn.holder()
             call = None if worker is None else _call_of(worker)
             if worker is None or call is None:
@@ -100,7 +101,7 @@ class Watchdog:
 
     def _cycle(self, turn: Turn) -> list[str]:
         """The paths of serial actors that wait for each other, from `turn` back to itself; empty if there is none."""
-        by_inbox = {other.inbox: other for other in self._engine.awake}
+        by_inbox = {other.inbox: other for other in self._engine.awake if isinstance(other, Turn)}
         seen: list[Turn] = []
         current: Turn | None = turn
         while current is not None and current not in seen:
