@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from types import FunctionType
 from typing import ClassVar, Final, Generic, Literal, TypeGuard, TypeVar, TypeVarTuple, cast, overload
@@ -28,7 +28,7 @@ from histrio_kernel.doors import Io
 from histrio_kernel.errors import NotStarted, Reason, Refusal
 from histrio_kernel.futures import HOLDERS, Future, Promise
 from histrio_kernel.handling import select
-from histrio_kernel.inbox import Ask
+from histrio_kernel.inbox import ask_of, message_of
 from histrio_kernel.overflow import Latest, Overflow, Policy
 from histrio_kernel.turn import Visit, Worker
 
@@ -217,7 +217,7 @@ class Actor(Generic[M]):
         return cast(Envelope[M], await _take(self, "receive_next", _anything, drops=False, envelope=True))
 
     @contextmanager
-    def unchanged(self, *names: str) -> Iterator[None]:
+    def unchanged(self, *names: str) -> Generator[None, None, None]:
         """Raise `StaleState` at the end of a wait inside it if one of the named attributes has moved (A7).
 
         An attribute has moved if it is another object than at the start of the block, or if `self.touch(name)` was
@@ -341,10 +341,14 @@ def _settings(cls: type[Actor[N]]) -> Settings:
         io_max=cls.io_max if cls.io_max is not None else cls.in_flight_max,
         start_s=cls.start_s,
         shutdown_s=cls.shutdown_s,
-        has_started=cls.started is not Actor.started,
-        has_stopped=cls.stopped is not Actor.stopped,
-        runs_by_hand=cls.run is not Actor.run,
+        has_started=_overrides(cls, "started"),
+        has_stopped=_overrides(cls, "stopped"),
+        runs_by_hand=_overrides(cls, "run"),
     )
+
+
+def _overrides(cls: type, name: str) -> bool:
+    return getattr(cls, name) is not getattr(Actor, name)
 
 
 def _cell_of(actor: Actor[N], name: str) -> Cell:
@@ -365,6 +369,10 @@ def _touches(cell: Cell, name: str) -> int:
     return (cell.turn.touches or {}).get(name, 0)
 
 
+def _is_a(kind: type) -> Callable[[object], bool]:
+    return lambda message: isinstance(message, kind)
+
+
 def _anything(message: object) -> bool:
     return True
 
@@ -374,11 +382,9 @@ async def _take(actor: Actor[N], name: str, match: object, *, drops: bool, envel
     worker = HOLDERS.get(current_task())
     if not isinstance(worker, Worker) or worker.turn is not cell.turn:
         raise NotStarted(f"{cell.path}: {name}() is for the actor's own handlers, and this task is none")
-    kind = match if isinstance(match, type) else None
-    says_yes = cast(Callable[[object], bool], match) if kind is None else lambda message: isinstance(message, kind)
-    entry = await select(worker, says_yes, drops=drops)
-    ask = entry if isinstance(entry, Ask) else None
-    message: object = entry if ask is None else ask.message
+    matches = _is_a(match) if isinstance(match, type) else cast(Callable[[object], bool], match)
+    entry = await select(worker, matches, drops=drops)
+    ask, message = ask_of(entry), message_of(entry)
     if envelope:
         return Envelope(message, ask)
     if ask is not None:

@@ -24,6 +24,11 @@ class FixedMethod:
         self.__wrapped__: Final = function
         self.name: Final = name
 
+    @property
+    def __closure__(self) -> object:
+        """The cells of the function: attrs fills them anew when it makes a slotted class."""
+        return self.__wrapped__.__closure__
+
     def __get__(self, instance: object | None, owner: type | None = None) -> object:
         """The bound method, or the function when looked up on the class."""
         return self.__wrapped__ if instance is None else MethodType(self.__wrapped__, instance)

@@ -13,13 +13,13 @@ import sys
 import types
 import typing
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final, Protocol, TypeVar, cast, final, overload
+from typing import Any, Final, Protocol, TypeVar, cast, final, overload
 
-from histrio_kernel.bounds import bound
-from histrio_kernel.turn import Handler
 from trio.lowlevel import disable_ki_protection
 
 from histrio.messages import Askable
+from histrio_kernel.bounds import bound
+from histrio_kernel.turn import Handler
 
 __all__ = ["HandlerTable", "Handles", "declared_messages", "handler"]
 
@@ -42,10 +42,10 @@ class Handles(Protocol[M_inv, R_inv]):
 
 
 @overload
-def handler(message: Callable[..., Askable[M, R]], /) -> Handles[M, R]: ...
+def handler(message: Callable[..., Askable[M, R]], /) -> Handles[M, R]: ...  # type: ignore[overload-overlap]
 @overload
 def handler(message: type[M], /) -> Handles[M, None]: ...
-def handler(message: object, /) -> Handles[object, object]:
+def handler(message: Any, /) -> Any:
     """Mark a method of an actor as the handler of messages of a type and its subtypes.
 
     Type checkers compare the method's return type with the reply of the `Request`. The method must be `async def`.
@@ -187,7 +187,7 @@ def _class(kind: type, actor: type) -> type:
 def _look_up(name: typing.ForwardRef | str, actor: type) -> object:
     text = name if isinstance(name, str) else name.__forward_arg__
     try:
-        return cast(object, eval(text, dict(vars(sys.modules[actor.__module__]))))  # noqa: S307 - an annotation
+        return cast(object, eval(text, dict(vars(sys.modules[actor.__module__]))))
     except Exception as error:
         raise TypeError(
             f"{actor.__qualname__}: {text!r} in Actor[...] cannot be found yet ({error}); define messages before actors"
@@ -226,7 +226,11 @@ def _checked(method: Callable[..., Awaitable[object]], where: str) -> Handler:
     return method
 
 
+class _Receives(Protocol):
+    def receive(self, message: object, /) -> Awaitable[object]: ...
+
+
 def _fallback(actor: type) -> Handler:
     """Who handles what no marked method does: `receive`, which by default is `unhandled`."""
-    receive = cast(Callable[..., Awaitable[object]], getattr(actor, "receive"))
+    receive = cast(type[_Receives], actor).receive
     return _checked(receive, f"{actor.__qualname__}.receive")

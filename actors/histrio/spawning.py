@@ -47,13 +47,19 @@ class Nest(Parent, Protocol):
     born: dict[str, int] | None
 
     @property
-    def path(self) -> str: ...
+    def path(self) -> str:
+        """Where it is in the tree."""
+        ...
 
     @property
-    def engine(self) -> Engine: ...
+    def engine(self) -> Engine:
+        """What all actors of the system share."""
+        ...
 
     @property
-    def io_nursery(self) -> trio.Nursery | None: ...
+    def io_nursery(self) -> trio.Nursery | None:
+        """Where children run; None when no more are taken."""
+        ...
 
 
 async def spawn_child(

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar, TypeVarTuple, cast, final
 
@@ -218,7 +218,7 @@ async def open_system(
     dead_letters_max: int = bound("dead_letters_max"),
     reports_max: int = bound("reports_max"),
     on_report: Callable[[HistrioError], None] | None = None,
-) -> AsyncIterator[System]:
+) -> AsyncGenerator[System, None]:
     """Open a system of actors in the current Trio task; leaving the block stops the tree in order.
 
     If the block raises, the tree is stopped, and then its error leaves. If the system fails, the block is cancelled
@@ -263,7 +263,7 @@ async def open_system(
                     except BaseException as error:
                         ending.body_raised(error)
                 ending.body_is_over()
-                await system.stop()
+                await ending.opened().stop()
             services.cancel_scope.cancel()
     except BaseException as error:
         ending.scope_raised(error)
@@ -281,6 +281,11 @@ class _Ending:
         self._body_error: BaseException | None = None
         self._scope_error: BaseException | None = None
         self._failed_first = False
+
+    def opened(self) -> System:
+        """The system, which has been opened."""
+        assert self.system is not None
+        return self.system
 
     def body_raised(self, error: BaseException) -> None:
         """The block raised; a cancellation goes on to its scope."""

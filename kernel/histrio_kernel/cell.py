@@ -36,7 +36,7 @@ from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, split_cancelled
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise
 from histrio_kernel.handling import call_hook, serve
-from histrio_kernel.inbox import Ask, Inbox
+from histrio_kernel.inbox import Ask, Inbox, message_of
 from histrio_kernel.io import IoPool
 from histrio_kernel.lifecycle import ENDED, Event, Phase, follow
 from histrio_kernel.overflow import Policy
@@ -51,9 +51,17 @@ T = TypeVar("T")
 class Behaviour(Protocol):
     """What the kernel calls of an actor besides its message handlers."""
 
-    async def started(self) -> None: ...
-    async def stopped(self, reason: Reason) -> None: ...
-    async def run(self) -> None: ...
+    async def started(self) -> None:
+        """Runs before the first message."""
+        ...
+
+    async def stopped(self, reason: Reason) -> None:
+        """Runs when the actor stops as asked, after the last message."""
+        ...
+
+    async def run(self) -> None:
+        """Runs instead of the loop that hands messages to handlers."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +69,7 @@ class Settings:
     """What an actor's class says about how its actors run. One object serves all actors of a class."""
 
     handlers: dict[type, Handler]
-    policy: Policy = Policy()
+    policy: Policy = attrs.field(factory=Policy)
     serial: bool = False
     in_flight_max: int = bound("in_flight_max")
     io_max: int = bound("io_max")
@@ -158,7 +166,7 @@ class Cell:
             if rest is not None and not isinstance(rest, Exception):
                 raise rest from None  # KeyboardInterrupt and the like are nobody's failure
             if cancelled is not None:
-                raise cancelled
+                raise cancelled from None
         else:
             self._end()
 
@@ -168,7 +176,8 @@ class Cell:
         try:
             if not (self.settings.has_started or self.settings.runs_by_hand):
                 self._opened()
-                await host.rest()
+                if not self.inbox.queue:
+                    await host.rest()
             if self.turn.gate & KILLED:
                 return
             async with trio.open_nursery() as nursery:
@@ -177,6 +186,9 @@ class Cell:
                     self._set_deadline()
                 try:
                     await self._run(host)
+                except BaseException:
+                    self.cancelled()
+                    raise
                 finally:
                     host.leave()
         finally:
@@ -232,7 +244,9 @@ class Cell:
         """All that was accepted has been handled: children from last to first, then `stopped()`, then what remains."""
         self._follow(Event.DRAINED)
         actor, reason = self.actor, self.reason
-        assert actor is not None and reason is not None and self.nursery is not None
+        assert actor is not None
+        assert reason is not None
+        assert self.nursery is not None
         for child in reversed(tuple((self.children or {}).values())):
             child.stop(f"its parent {self.path} stops")
             await child.over()
@@ -270,6 +284,9 @@ class Cell:
         worker = Worker(self.turn)
         try:
             await serve(worker)
+        except BaseException:
+            self.cancelled()  # before the turn is passed on: nobody may start a handler now
+            raise
         finally:
             worker.leave()
 
@@ -280,39 +297,46 @@ class Cell:
 
     def _wake_host(self) -> None:
         host = self.host
-        assert host is not None and host in self.turn.idle and self.turn.free
-        self.turn.idle.remove(host)
+        assert host is not None
+        assert host.is_parked()
+        assert self.turn.free
         host.state = RUNNING
         self.turn.take()
-        reschedule(host.task)
+        if host in self.turn.idle:  # else it is about to park, and sees that it need not
+            self.turn.idle.remove(host)
+            reschedule(host.task)
 
-    def handler_raised(self, error: BaseException, ask: Ask[object] | None, message: object) -> bool:
+    def handler_raised(self, error: BaseException, ask: Ask[object] | None, entry: object) -> bool:
         """A handler raised what is no `Refusal`: the actor fails, or is being cancelled (A9)."""
         cancelled, rest = split_cancelled(error)
         if isinstance(rest, trio.EndOfChannel) and self.inbox.closed is not None:
-            self._let_down(ask, message)  # its select could never be met any more
+            self._let_down(ask, entry)  # its select could never be met any more
             return True
         if rest is None:
             self.cancelled()
-            self._let_down(ask, message)
+            self._let_down(ask, entry)
         elif isinstance(rest, Exception):
             if ask is not None:
                 ask.fail(ActorFailed(self.path, rest))
             else:
-                self.engine.dead_letter(self.path, message, f"its handler raised {type(rest).__name__}: {rest}")
+                self.engine.dead_letter(
+                    self.path, message_of(entry), f"its handler raised {type(rest).__name__}: {rest}"
+                )
             self.fail(rest)
         else:
+            self.cancelled()
+            self._let_down(ask, entry)
             raise rest
         if cancelled is not None:
             raise cancelled
         return False
 
-    def _let_down(self, ask: Ask[object] | None, message: object) -> None:
+    def _let_down(self, ask: Ask[object] | None, entry: object) -> None:
         """A handler was ended before it could answer."""
         if ask is not None:
             ask.fail(self._end_error())
         else:
-            self.engine.dead_letter(self.path, message, f"its handler was cancelled: {self.reason}")
+            self.engine.dead_letter(self.path, message_of(entry), f"its handler was cancelled: {self.reason}")
 
     def _end_error(self) -> ActorStopped:
         reason = self.reason
@@ -320,6 +344,12 @@ class Cell:
         if reason.end is End.FAILED and reason.cause is not None:
             return ActorFailed(self.path, reason.cause, reason.why)
         return ActorStopped(self.path, reason)
+
+    def retire_spares(self) -> None:
+        """Let tasks go that are parked for work that does not come (A5)."""
+        self.turn.retire_spares()
+        if self.io is not None and not self.io.running:
+            self.io.retire_spares()
 
     # -- operations ----------------------------------------------------------------------------------------------
 
@@ -361,6 +391,7 @@ class Cell:
             return
         self._follow(Event.STOP)
         if self.reason is None:
+            self.engine.signals.emit(self.path, Kind.CONTROL, "stop")
             self.reason = Reason(End.STOPPED, why)
             self.deadline = trio.current_time() + (self.settings.shutdown_s if grace_s is None else grace_s)
             self.inbox.close(self.reason)
@@ -379,6 +410,7 @@ class Cell:
         """Cancel everything of this actor; it ends when that has unwound. Idempotent. Not a checkpoint."""
         if self.phase in ENDED or self.turn.gate & KILLED:
             return
+        self.engine.signals.emit(self.path, Kind.CONTROL, "kill")
         self._follow(Event.KILL)
         self.reason = Reason(End.KILLED, why)
         self._cancel()
@@ -441,14 +473,14 @@ class Cell:
         self.turn.actor = self.actor = self.host = self.nursery = None
 
     def _announce(self) -> None:
-        """Tell the parent and those who wait; a failure to start is told to whoever spawned, only."""
-        start_failed = self.started is not None and self.started._state == PENDING
-        if start_failed:
-            assert self.started is not None
-            self.started._settle(ERROR, self.failure() or self._end_error())
+        """Tell the parent and those who wait; a failure to start is told to whoever waits for the start, only."""
         failure = self.failure()
+        started = self.started
+        told_spawner = started is not None and started._state == PENDING and started._waiter is not None
+        if started is not None and started._state == PENDING:
+            started._settle(ERROR, failure or self._end_error())
         self.parent.child_ended(self)
-        if failure is not None and not start_failed:
+        if failure is not None and not told_spawner:
             self.parent.child_failed(failure)
         if self.ended is not None:
             self.ended._settle(VALUE, None)

@@ -266,7 +266,7 @@ class _OneOf(_Combined[T]):
 
 
 def both(a: Future[A], b: Future[B]) -> Future[tuple[A, B]]:
-    """Wait for both: `await both(a, b)` is the pair of their values (awaitBoth).
+    """Wait for two futures: the pair of their values (awaitBoth).
 
     The first error cancels the other future, waits for its end, and is raised bare; if both fail it is an
     `ExceptionGroup`, in the order of the arguments. Not a checkpoint: it returns a future, so it nests.
@@ -319,7 +319,9 @@ def all_of(*futures: Future[Any]) -> Future[Any]:
         TypeError: an argument is no future.
     """
     operands = _futures("all_of", futures)
-    return _AllOf(operands[0]._world if operands else _Nowhere(), operands)
+    world: World = operands[0]._world if operands else _Nowhere()
+    combined: _AllOf[tuple[object, ...]] = _AllOf(world, operands)
+    return combined
 
 
 def any_of(*futures: Future[T], keep: bool = False, cleanup_s: float = bound("cleanup_s")) -> Future[Winner[T]]:
@@ -365,8 +367,9 @@ def _futures(name: str, given: Sequence[object]) -> tuple[Future[object], ...]:
 
 def _wrong_operand(name: str, argument: object) -> str:
     if isinstance(argument, Coroutine):
-        cast(Coroutine[object, object, object], argument).close()
-        called = getattr(argument, "__name__", "fetch")
+        coroutine = cast(Coroutine[object, object, object], argument)
+        coroutine.close()
+        called = getattr(coroutine, "__name__", "fetch")
         return (
             f"{name}() takes futures, which have started; {called}(...) is a coroutine, which has not.\n"
             f"  incorrect!  await {name}({called}(x), other)\n"
@@ -381,7 +384,8 @@ def _wrong_operand(name: str, argument: object) -> str:
 class _Nowhere:
     """The world of `all_of()`, which has no operand to take one from and is complete from the start."""
 
-    pace: Final = Pace()
+    def __init__(self) -> None:
+        self.pace: Final = Pace()
 
     def now(self) -> float:
         return 0.0

@@ -206,9 +206,7 @@ class _Attempts:
         retry = self._retry
         driver = self._pool.engine.driver
         give_up_at = driver.clock.now() + retry.total_s
-        tries = 0
-        for pause_s in (*retry.pauses_s(), None):
-            tries += 1
+        for tries, pause_s in enumerate((*retry.pauses_s(), None), start=1):
             try:
                 return await self._try_once()
             except retry.on as error:
@@ -232,8 +230,9 @@ class _Attempts:
 
 def _not_callable(path: str, given: object) -> str:
     if isinstance(given, Coroutine):
-        cast(Coroutine[object, object, object], given).close()
-        name = getattr(given, "__name__", "fetch")
+        coroutine = cast(Coroutine[object, object, object], given)
+        coroutine.close()
+        name = getattr(coroutine, "__name__", "fetch")
         return (
             f"{path}: self.io() takes an async function and its arguments, and calls it itself.\n"
             f"  incorrect!  await self.io({name}(x))\n"

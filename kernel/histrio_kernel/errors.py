@@ -7,7 +7,7 @@ any more; the others speak of one call.
 from __future__ import annotations
 
 import enum
-from typing import Final, final
+from typing import Final, cast, final
 
 import attrs
 import trio
@@ -195,11 +195,15 @@ def split_cancelled(error: BaseException) -> tuple[BaseException | None, BaseExc
         return error, None
     if not isinstance(error, BaseExceptionGroup):
         return None, error
-    cancelled, rest = error.split(trio.Cancelled)
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    cancelled, rest = group.split(trio.Cancelled)
     return _bare(cancelled), rest if cancelled is None else _bare(rest)
 
 
-def _bare(group: BaseException | None) -> BaseException | None:
-    while isinstance(group, BaseExceptionGroup) and len(group.exceptions) == 1:
-        group = group.exceptions[0]
-    return group
+def _bare(error: BaseException | None) -> BaseException | None:
+    while isinstance(error, BaseExceptionGroup):
+        first, *others = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if others:
+            return cast(BaseException, error)
+        error = first
+    return error

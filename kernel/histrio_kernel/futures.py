@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Final, Generic, NoReturn, Protocol, TypeVar, cast, final
+from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast, final
 
 import trio
 from outcome import capture
@@ -85,7 +85,9 @@ class World(Protocol):
     """What a future needs from the system that it lives in."""
 
     @property
-    def pace(self) -> Pace: ...
+    def pace(self) -> Pace:
+        """What makes a run of awaits that need not wait yield now and then."""
+        ...
 
     def now(self) -> float:
         """The reading of the system's clock, in seconds."""
@@ -167,7 +169,7 @@ class Future(Generic[T_co]):
         if self._state == PENDING:
             self._request_cancel()
 
-    def __await__(self) -> Generator[object, object, T_co]:
+    def __await__(self) -> Generator[object, Any, T_co]:
         """Wait for the outcome."""
         if self._state:
             return self._completed()
@@ -247,9 +249,9 @@ class Future(Generic[T_co]):
         """Somebody has received the outcome, so an error in it is not lost."""
         self._seen = True
 
-    def _completed(self) -> Generator[object, object, T_co]:
+    def _completed(self) -> Generator[object, Any, T_co]:
         if self._world.pace.due():
-            yield from trio.lowlevel.checkpoint().__await__()
+            yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105 - awaited by hand
         if self._state == VALUE:
             self._see()
             return cast(T_co, self._result)

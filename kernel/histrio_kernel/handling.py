@@ -7,8 +7,7 @@ tasks run every `batch_max` messages, turn kept (A5).
 # Design note
 # -----------
 # `serve` is the hot loop; whatever is rare (an ask's bookkeeping, a slot, heard signals, errors, a context that the
-# handler changed) lies in a function of its own behind one test. The two tests that look redundant are not: signals
-# set a bit in the gate that does not shut it, so that listening costs the fast path nothing.
+# handler changed) lies in a function of its own behind one test.
 #
 # A handler ends as a nursery does (F4): what it made with `self.io` and did not await is waited for before the reply
 # is sent, or cancelled first if the handler raised; and an error among them is the handler's.
@@ -25,7 +24,7 @@ from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_prot
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import Busy, Refusal
 from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
-from histrio_kernel.inbox import Ask, Selection, Slot
+from histrio_kernel.inbox import Selection, ask_of, message_of
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import SELECTING, SHUT, Tracked, Worker
 
@@ -44,12 +43,11 @@ async def serve(worker: Worker) -> None:
     base = turn.owner.base
     batch_max = batch = bound("batch_max")
     while True:
-        if turn.ready or turn.gate or not queue:
-            if turn.ready or turn.gate & SHUT or not queue:
-                if not await worker.rest():
-                    return
-                batch = batch_max
-                continue
+        if turn.ready or turn.gate & SHUT or not queue:
+            if not await worker.rest():
+                return
+            batch = batch_max
+            continue
         entry = take()
         if inbox.line:
             inbox.admit()
@@ -59,7 +57,7 @@ async def serve(worker: Worker) -> None:
                 await _handle_entry(worker, entry)
             else:
                 await handler(actor, entry)
-                if worker.made is not None:
+                if worker.made is not None and not worker.forget_made():
                     await _end_made(worker, None)
         except BaseException as error:
             if not await _handle_error(worker, entry, error):
@@ -78,13 +76,13 @@ async def _handle_entry(worker: Worker, entry: object) -> None:
     opened = turn.inbox.open_entry(entry)
     if opened is None:
         return
-    ask = opened if isinstance(opened, Ask) else None
+    ask = ask_of(opened)
     message = opened if ask is None else ask.message
     if turn.engine.signals.heard:
         turn.engine.signals.emit(turn.inbox.path, Kind.RECEIVE, message)
     worker.asked = ask
     value = await turn.handlers[message.__class__](turn.actor, message)
-    if worker.made is not None:
+    if worker.made is not None and not worker.forget_made():
         await _end_made(worker, None)
     if ask is not None:
         worker.asked = None
@@ -104,14 +102,9 @@ async def _handle_error(worker: Worker, entry: object, error: BaseException) -> 
         if ask is not None:
             ask.fail(error)
         else:
-            turn.engine.dead_letter(turn.inbox.path, _message(entry), f"refused: {error}")
+            turn.engine.dead_letter(turn.inbox.path, message_of(entry), f"refused: {error}")
         return True
-    return turn.owner.handler_raised(error, ask, _message(entry))
-
-
-def _message(entry: object) -> object:
-    opened = entry.entry if isinstance(entry, Slot) else entry
-    return opened.message if isinstance(opened, Ask) else opened
+    return turn.owner.handler_raised(error, ask, entry)
 
 
 async def _leave_context(worker: Worker) -> None:
@@ -129,7 +122,7 @@ async def call_hook(worker: Worker, hook: Callable[[], Awaitable[None]]) -> None
     """
     try:
         await hook()
-        if worker.made is not None:
+        if worker.made is not None and not worker.forget_made():
             await _end_made(worker, None)
     except BaseException as error:
         if worker.made is not None:
@@ -216,9 +209,10 @@ async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool
             entry = await selection
         finally:
             turn.gate &= ~SELECTING
-    if isinstance(entry, Ask):
+    ask = ask_of(entry)
+    if ask is not None:
         turn.owed = turn.owed if turn.owed is not None else {}
-        turn.owed[entry] = None
+        turn.owed[ask] = None
     if turn.engine.signals.heard:
-        turn.engine.signals.emit(inbox.path, Kind.RECEIVE, _message(entry))
+        turn.engine.signals.emit(inbox.path, Kind.RECEIVE, message_of(entry))
     return entry

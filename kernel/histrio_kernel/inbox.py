@@ -23,7 +23,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Any, Final, Protocol, TypeVar, final
+from typing import Any, Final, Protocol, TypeVar, cast, final
 
 from trio.lowlevel import enable_ki_protection
 
@@ -33,7 +33,7 @@ from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Wai
 from histrio_kernel.overflow import DROP_NEW, REFUSE, WAIT, Latest, Overflow, Policy
 from histrio_kernel.signals import Kind
 
-__all__ = ["Ask", "Inbox", "Selection", "Slot", "Taker", "Verdict"]
+__all__ = ["Ask", "Inbox", "Selection", "Slot", "Taker", "Verdict", "ask_of", "message_of"]
 
 R = TypeVar("R")
 
@@ -134,6 +134,9 @@ class _Standing(Future[None]):
         if self.inbox.line is not None:
             self.inbox.line.pop(self, None)
         return True
+
+    def _waits_for_mail(self, inbox: object) -> bool:
+        return self.inbox is inbox
 
     def _about(self) -> str:
         return f"tell to {self.inbox.path}"
@@ -333,7 +336,7 @@ class Inbox:
 
     def _append(self, entry: object) -> None:
         if isinstance(self.policy.overflow, Latest):
-            key = self.policy.overflow.key(_message_of(entry))
+            key = self.policy.overflow.key(message_of(entry))
             entry = Slot(key, entry)
             self.slots = self.slots if self.slots is not None else {}
             self.slots[key] = entry
@@ -358,11 +361,11 @@ class Inbox:
 
     def _conflate(self, latest: Latest, entry: object) -> bool:
         """Put `entry` in the place of a queued one of its key, if there is one."""
-        slot = self.slots.get(latest.key(_message_of(entry))) if self.slots else None
+        slot = self.slots.get(latest.key(message_of(entry))) if self.slots else None
         if slot is None:
             return False
         older, slot.entry = slot.entry, entry
-        if isinstance(older, Ask) and older._state != PENDING:
+        if _withdrawn(older):
             self.withdrawn -= 1
         else:
             self.drop(older)
@@ -380,7 +383,7 @@ class Inbox:
 
     def _tell_of(self, kind: Kind, entry: object) -> None:
         if self.engine.signals.heard:
-            self.engine.signals.emit(self.path, kind, _message_of(entry))
+            self.engine.signals.emit(self.path, kind, message_of(entry))
 
     # -- the line ------------------------------------------------------------------------------------------------
 
@@ -428,20 +431,21 @@ class Inbox:
             if self.slots is not None:
                 del self.slots[entry.key]
             entry = entry.entry
-        if isinstance(entry, Ask):
-            if entry._state != PENDING:
+        ask = ask_of(entry)
+        if ask is not None:
+            if ask.is_done:
                 self.withdrawn -= 1
                 return None
-            entry.begun = True
+            ask.begun = True
         return entry
 
     def find(self, match: Callable[[object], bool], *, drops: bool) -> object | None:
         """Take the first entry out whose message matches; with *drops*, those before it are dropped."""
-        for index, entry in enumerate(self.queue):
-            if not _withdrawn(entry) and match(_message_of(entry)):
+        index, entry = len(self.queue), None
+        for place, candidate in enumerate(self.queue):
+            if not _withdrawn(candidate) and match(message_of(candidate)):
+                index, entry = place, candidate
                 break
-        else:
-            index, entry = len(self.queue), None
         if drops:
             for _ in range(index):
                 skipped = self.open_entry(self.queue.popleft())
@@ -481,13 +485,14 @@ class Inbox:
     def _select(self, selection: Selection, entry: object) -> Verdict | None:
         """Show a new entry to the selection; None if it is to be queued."""
         try:
-            matches = selection.match(_message_of(entry))
+            matches = selection.match(message_of(entry))
         except Exception as error:
             self.end_selection(ERROR, error)
             return None
         if matches:
-            if isinstance(entry, Ask):
-                entry.begun = True
+            ask = ask_of(entry)
+            if ask is not None:
+                ask.begun = True
             self.end_selection(VALUE, entry)
             return Verdict.TAKEN
         if selection.drops:
@@ -534,7 +539,14 @@ class Inbox:
         return ActorStopped(self.path, self.closed, "it takes no more messages")
 
 
-def _message_of(entry: object) -> object:
+def ask_of(entry: object) -> Ask[object] | None:
+    """The ask that an entry of the queue is, if it is one."""
+    if type(entry) is Slot:
+        entry = entry.entry
+    return cast("Ask[object]", entry) if isinstance(entry, Ask) else None
+
+
+def message_of(entry: object) -> object:
     """The message in an entry of the queue."""
     if type(entry) is Slot:
         entry = entry.entry
@@ -542,6 +554,5 @@ def _message_of(entry: object) -> object:
 
 
 def _withdrawn(entry: object) -> bool:
-    if type(entry) is Slot:
-        entry = entry.entry
-    return isinstance(entry, Ask) and entry._state != PENDING
+    ask = ask_of(entry)
+    return ask is not None and ask.is_done

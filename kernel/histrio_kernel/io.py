@@ -129,6 +129,8 @@ class Operation(Future[T]):
         """The work is over."""
         nobody = self._waiter is None
         self._settle(state, result)
+        if self._pool.engine.signals.heard:
+            self._pool.engine.signals.emit(self._pool.owner.path, Kind.RESOLVED, repr(self))
         if state == ERROR and nobody and not self._by_handler:
             self._pool.owner.operation_failed(self._error())
 
@@ -316,7 +318,8 @@ class _IoTask(Holder):
             return self.operation
         self.operation = operation
         operation._io_task = self
-        assert self.task is not None and operation._context is not None
+        assert self.task is not None
+        assert operation._context is not None
         self.task.context = operation._context
         await cancel_shielded_checkpoint()
         return operation

@@ -106,6 +106,10 @@ class Owner(Protocol):
         """The actor is being cancelled from outside."""
         ...
 
+    def retire_spares(self) -> None:
+        """Nobody has used the actor lately."""
+        ...
+
     def drained(self) -> None:
         """Intake is closed, and all that was accepted has been handled."""
         ...
@@ -115,7 +119,9 @@ class Tracked(Protocol):
     """A future that its handler has to see the end of (F4)."""
 
     @property
-    def is_done(self) -> bool: ...
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        ...
 
     def lost_error(self) -> BaseException | None:
         """The error that nobody has looked at, if there is one."""
@@ -258,6 +264,12 @@ class Turn:
         if not future._waits_for_mail(self.inbox):
             return
         path = self.inbox.path
+        if self.gate & (STARTING | BY_HAND):
+            where = "started()" if self.gate & STARTING else "run()"
+            raise AskCycle(
+                f"{path} asks or tells itself in {where} and waits for it, but takes no message before {where} goes on."
+                " Call the method directly, or use tell_first()"
+            )
         if self.serial:
             raise AskCycle(
                 f"{path} is serial and asks itself: it would wait for its own answer, and take no message while it"
@@ -325,6 +337,8 @@ class Worker(Holder):
         if turn.suspended + 1 >= turn.in_flight_max:
             turn.refuse_cycle(future)
             turn.gate |= FULL
+        elif turn.gate & (STARTING | BY_HAND):
+            turn.refuse_cycle(future)
         assert self.state is RUNNING
         self.state = WAITING
         turn.suspended += 1
@@ -380,6 +394,17 @@ class Worker(Holder):
         else:
             self.made = [before, made]
 
+    def forget_made(self) -> bool:
+        """Whether all that the handler made has ended with no error lost; then there is nothing more to see."""
+        made = self.made
+        if isinstance(made, list):
+            if any(not one.is_done or one.lost_error() is not None for one in made):
+                return False
+        elif made is not None and (not made.is_done or made.lost_error() is not None):
+            return False
+        self.made = None
+        return True
+
     # -- parking -------------------------------------------------------------------------------------------------
 
     async def rest(self) -> bool:
@@ -389,9 +414,18 @@ class Worker(Holder):
             return False
         self.state = IDLE
         turn.release()
-        turn.idle.append(self)
-        await wait_task_rescheduled(self._abort_rest)
-        return self.state is RUNNING and not turn.gate & (KILLED | EXITING)
+        if self.is_parked():  # else the turn came back at once, to wind down
+            turn.idle.append(self)
+            await wait_task_rescheduled(self._abort_rest)
+        return not self.is_gone() and not turn.gate & (KILLED | EXITING)
+
+    def is_parked(self) -> bool:
+        """Whether it has no work."""
+        return self.state is IDLE
+
+    def is_gone(self) -> bool:
+        """Whether it was let go while it was parked."""
+        return self.state is GONE
 
     def _abort_rest(self, raise_cancel: RaiseCancel) -> Abort:
         """An idle worker has no scope of its own, so its cancellation is the actor's."""

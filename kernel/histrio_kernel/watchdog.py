@@ -79,7 +79,7 @@ class Watchdog:
         self._holds.pop(turn, None)
         self._engine.awake.discard(turn)
         turn.watched = False
-        turn.retire_spares()
+        turn.owner.retire_spares()
 
     def _look_at(self, turn: Turn, worker: Worker, call: object) -> None:
         now = self._engine.now()
