@@ -17,12 +17,17 @@ There is no writer task: while nobody waits, nothing exists; while somebody wait
 # The leader passes one checkpoint before its trip. Whoever arrives in the same scheduling round (the writers that the
 # trip before has just woken, the actors that got a message together) rides along, instead of waiting a whole trip.
 #
+# Those whose trip is over go on one after the other, in the order of the line: each wakes the next when it goes on
+# itself. Woken together they would run in whatever order Trio shuffles them into, and a writer that applies what it has
+# written (`await append(record)`, then `values[key] = value`) would apply in another order than the file has. It costs
+# one scheduling round for each.
+#
 # Invariants: while the line is not empty, someone leads; the leader's job is the first in the line until its trip
 # begins; every job in the line, except the leader's, has its task parked.
 #
 # The line has no bound of its own: each entry is a task that waits, and who starts tasks bounds them.
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar, final
 
@@ -79,6 +84,8 @@ class Combiner(Generic[JobT]):
         # Ordered, with O(1) removal from the middle: thousands of waits may be cancelled at once.
         self._line: Final[OrderedDict[JobT, None]] = OrderedDict()
         self._led = False
+        self._over: Final[deque[JobT]] = deque()  # settled, and parked until the one before has gone on
+        self._going_on = False
 
     @property
     def waiting(self) -> int:
@@ -102,6 +109,7 @@ class Combiner(Generic[JobT]):
         if not job.settled:
             await self._lead(job)
         assert job.settled
+        self._next_goes_on()
         if job.error is not None:
             try:
                 raise job.error
@@ -134,10 +142,24 @@ class Combiner(Generic[JobT]):
         assert trip[0] is job, "who leads stands first"
         try:
             await self._travel(trip)
-        finally:
-            for other in trip[1:]:
-                _wake(other)
+        except BaseException:
+            self._over.extend(trip[1:])
             self._hand_on()
+            self._next_goes_on()
+            raise
+        if self._going_on:
+            self._over.extend(trip)
+            self._hand_on()
+            await self._park(job)
+        else:
+            self._over.extend(trip[1:])
+            self._hand_on()
+
+    def _next_goes_on(self) -> None:
+        """Whoever is over and goes on lets the next one follow."""
+        self._going_on = bool(self._over)
+        if self._over:
+            _wake(self._over.popleft())
 
     def _begin(self) -> list[JobT]:
         """Take the jobs of the next trip out of the line; from here on they cannot be withdrawn."""

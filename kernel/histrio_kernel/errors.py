@@ -105,7 +105,8 @@ class SystemFailed(ActorFailed):
     def __init__(self, name: str, failures: tuple[ActorFailed, ...]) -> None:
         self.failures: Final = failures
         cause = failures[0] if len(failures) == 1 else ExceptionGroup(f"{len(failures)} actors failed", failures)
-        super().__init__("/", cause, f"system {name!r}")
+        super().__init__("/", cause)
+        self.args = (f"system {name!r} has ended, because nobody supervises what failed: {cause}",)
 
 
 class Refusal(HistrioError):

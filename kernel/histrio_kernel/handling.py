@@ -36,7 +36,7 @@ async def serve(worker: Worker) -> None:
     """Handle messages while there are any, park, go on; return when this worker is not needed any more."""
     turn = worker.turn
     inbox = turn.inbox
-    queue = inbox.queue
+    queue = inbox.open_queue()
     take = queue.popleft
     handler_of = turn.handlers.get
     actor = turn.actor

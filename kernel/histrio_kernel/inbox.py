@@ -174,6 +174,9 @@ class Selection(Future[object]):
         return f"select in {self.inbox.path}"
 
 
+_NEVER_USED: Final[deque[object]] = deque(maxlen=0)
+
+
 class Taker(Protocol):
     """Whoever takes messages out of an inbox."""
 
@@ -220,7 +223,7 @@ class Inbox:
         self.path: Final = path
         self.policy: Final = policy
         self.taker: Taker | None = None
-        self.queue: deque[object] = deque()
+        self.queue: deque[object] = _NEVER_USED
         self.line: dict[_Standing | Ask[Any], None] | None = None
         self.hungry = False
         self.withdrawn = 0
@@ -241,10 +244,18 @@ class Inbox:
         """How many senders wait for room."""
         return len(self.line) if self.line else 0
 
+    def open_queue(self) -> deque[object]:
+        """The queue, which is made when it is first needed: it is a fifth of an actor that was never used."""
+        if self.queue is _NEVER_USED:
+            self.queue = deque()
+            self.set_limit()
+        return self.queue
+
     def set_limit(self) -> None:
         """Choose between the fast path and the slow one; called whenever something unusual begins or ends."""
         unusual = (
             self.closed is not None
+            or self.queue is _NEVER_USED
             or self.selection is not None
             or self.engine.signals.heard
             or isinstance(self.policy.overflow, Latest)
@@ -330,7 +341,7 @@ class Inbox:
 
     def put_first(self, message: object) -> None:
         """Put `message` ahead of all others, also when there is no room (`tell_first`)."""
-        self.queue.appendleft(message)
+        self.open_queue().appendleft(message)
         if self.hungry:
             self.wake()
 
@@ -340,7 +351,7 @@ class Inbox:
             entry = Slot(key, entry)
             self.slots = self.slots if self.slots is not None else {}
             self.slots[key] = entry
-        self.queue.append(entry)
+        self.open_queue().append(entry)
         if self.withdrawn > self.policy.inbox_max:
             self._sweep()
         if self.hungry:

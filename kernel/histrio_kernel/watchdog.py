@@ -128,7 +128,7 @@ def _coroutines(worker: Worker) -> list[types.CoroutineType[object, object, obje
     chain: list[types.CoroutineType[object, object, object]] = []
     current: object = cast(Coroutine[object, object, object], worker.task.coro)
     while isinstance(current, types.CoroutineType):
-        chain.append(cast(types.CoroutineType[object, object, object], current))
+        chain.append(cast("types.CoroutineType[object, object, object]", current))
         current = chain[-1].cr_await
     return chain
 

@@ -6,7 +6,7 @@ import argparse
 import logging
 import math
 import traceback
-from typing import Final, cast
+from typing import Final, final
 
 import trio
 
@@ -54,57 +54,58 @@ def _run(given: argparse.Namespace) -> int:
     target = load(given.actor)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")  # the module's own wins
     try:
-        return trio.run(_serve, target, given.name or target.name, given.grace)
+        return trio.run(_Service(target, given.name or target.name, given.grace).serve)
     except SystemFailed as failed:
         return _tell_failures(failed.failures)
     except ActorFailed as failed:  # it did not even start
         return _tell_failures((failed,))
 
 
-async def _serve(target: Target, name: str, grace_s: float | None) -> int:
-    systems: list[System] = []
+@final
+class _Service:
+    """One actor, served until it has ended or somebody wants it to."""
 
-    def stop(why: str) -> None:
-        for system in systems:
-            ref = system.find(cast(type[Actor[object]], Actor), f"/{name}")
-            if ref is not None:
-                ref.control.stop(grace_s, why)
+    def __init__(self, target: Target, name: str, grace_s: float | None) -> None:
+        self._target: Final = target
+        self._name: Final = name
+        self._grace_s: Final = grace_s
+        self._system: System | None = None
 
-    def kill() -> None:
-        for system in systems:
-            system.kill()
+    async def serve(self) -> int:
+        """Spawn the actor, wait for its end, and return the exit code.
 
-    stopping = Stopping(stop, kill)
-    with stopping.heeded():  # also while the system closes
-        async with open_system() as system:
-            systems.append(system)
-            reason = await _live(system, target, name)
-    return _exit_code(reason, stopping)
+        Raises:
+            ActorFailed: the actor failed, or failed to start.
+        """
+        stopping = Stopping(self._stop, self._kill)
+        with stopping.heeded():  # until the system is closed: a second signal may come then
+            async with open_system() as self._system:
+                reason = await self._until_over(self._system)
+        if reason.end is End.STOPPED:
+            return 0
+        return 1 if stopping.last is None else 128 + stopping.last
 
+    async def _until_over(self, system: System) -> Reason:
+        try:
+            ref = await system.spawn(self._target.make, name=self._name)
+            say(f"{ref.path} has started")
+            await ref.join()
+            phase = ref.control.status()
+        except ActorFailed:
+            raise
+        except ActorStopped as over:
+            say(f"{over.path} has ended: {over.reason}")
+            return over.reason
+        raise AssertionError(f"an actor that has ended is {phase}")
 
-async def _live(system: System, target: Target, name: str) -> Reason:
-    """Spawn the actor and wait for its end.
+    def _stop(self, why: str) -> None:
+        ref = None if self._system is None else self._system.find(Actor, f"/{self._name}")
+        if ref is not None:
+            ref.control.stop(self._grace_s, why)
 
-    Raises:
-        ActorFailed: it failed to start.
-    """
-    try:
-        ref = await system.spawn(target.make, name=name)
-        say(f"{ref.path} has started")
-        await ref.join()
-        ref.control.status()
-    except ActorFailed:
-        raise
-    except ActorStopped as over:
-        say(f"{over.path} has ended: {over.reason}")
-        return over.reason
-    raise AssertionError("an actor that has ended has no status")
-
-
-def _exit_code(reason: Reason, stopping: Stopping) -> int:
-    if reason.end is End.STOPPED:
-        return 0
-    return 1 if stopping.last is None else 128 + stopping.last
+    def _kill(self) -> None:
+        if self._system is not None:
+            self._system.kill()
 
 
 def _tell_failures(failures: tuple[ActorFailed, ...]) -> int:

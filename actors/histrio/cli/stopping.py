@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Final, final
 
@@ -36,7 +36,7 @@ class Stopping:
         self._kill: Final = kill
 
     @contextlib.contextmanager
-    def heeded(self) -> Iterator[None]:
+    def heeded(self) -> Generator[None]:
         """Heed signals in this block; after it they mean what they meant before. For the main thread only."""
         before = {number: signal.signal(number, self._heed) for number in SIGNALS}
         try:

@@ -93,7 +93,9 @@ def _class_of(found: object) -> type[Actor[object]] | None:
     while isinstance(found, functools.partial):
         found = cast("functools.partial[object]", found).func
     found = getattr(found, "__origin__", found)
-    return found if isinstance(found, type) and issubclass(found, Actor) and found is not Actor else None
+    if isinstance(found, type) and issubclass(found, Actor) and found is not Actor:
+        return cast(type[Actor[object]], found)
+    return None
 
 
 def _what(found: object) -> str:
