@@ -330,7 +330,7 @@ def _settings(cls: type[Actor[N]]) -> Settings:
     if not isinstance(cast(object, cls.overflow), Overflow | Latest):
         choices = "WAIT, REFUSE, DROP_NEW, DROP_OLD or LATEST(key)"
         raise TypeError(f"{cls.__qualname__}.overflow is {cls.overflow!r}; it must be one of {choices}")
-    for name in ("started", "stopped", "run"):
+    for name in ("started", "stopped", "run", "unhandled"):
         if not inspect.iscoroutinefunction(getattr(cls, name)):
             raise TypeError(f"{cls.__qualname__}.{name} must be `async def`")
     return Settings(

@@ -19,6 +19,7 @@ from trio.lowlevel import disable_ki_protection
 
 from histrio.messages import Askable
 from histrio_kernel.bounds import bound
+from histrio_kernel.inbox import Ask
 from histrio_kernel.turn import Handler
 
 __all__ = ["HandlerTable", "Handles", "declared_messages", "handler"]
@@ -91,7 +92,8 @@ class HandlerTable(dict[type, Handler]):
         if len(self) >= bound("message_types_max") + len(self._given):
             self.clear()
             self.update(self._given)
-        self[kind] = found
+        if not issubclass(kind, Ask):  # an ask in the queue is an ask, so its type stays unknown to the fast path
+            self[kind] = found
         return found
 
     def learn(self, path: str, message: object) -> None:
@@ -100,6 +102,11 @@ class HandlerTable(dict[type, Handler]):
         Raises:
             TypeError: the actor at `path` does not take them; it names both.
         """
+        if isinstance(message, Ask):
+            raise TypeError(
+                f"{path}: the future of an ask cannot be a message; put it into one, or send its value. Nothing was"
+                " delivered"
+            )
         try:
             _ = self[message.__class__]
         except TypeError as error:
@@ -133,10 +140,19 @@ def _argument(actor: type) -> object:
             return given[0] if given else object
         inner = _argument(origin)
         parameters = cast(tuple[object, ...], getattr(origin, "__parameters__", ()))
-        if given and inner in parameters:
-            return cast(object, given[parameters.index(inner)])
-        return inner
+        return _filled_in(inner, dict(zip(parameters, given, strict=False)))
     return object
+
+
+def _filled_in(argument: object, values: dict[object, object]) -> object:
+    """`argument` with the type variables replaced that have a value."""
+    if argument in values:
+        return values[argument]
+    own = cast(tuple[object, ...], getattr(argument, "__parameters__", ()))
+    if not own or not values or isinstance(argument, type):
+        return argument
+    generic = cast(dict[object, object], argument)  # anything that takes brackets
+    return generic[tuple(values.get(parameter, parameter) for parameter in own)]
 
 
 def _flatten(argument: object, actor: type) -> Iterator[type]:
@@ -181,6 +197,13 @@ def _class(kind: type, actor: type) -> type:
             f"{actor.__qualname__}: the protocol {kind.__qualname__} cannot be recognised when the program runs;"
             " decorate it with typing.runtime_checkable, or name classes"
         )
+    try:
+        issubclass(object, kind)
+    except TypeError as error:
+        raise TypeError(
+            f"{actor.__qualname__}: {kind.__qualname__} in Actor[...] cannot be recognised when the program runs"
+            f" ({error}); use a class, an attrs class for example"
+        ) from None
     return kind
 
 

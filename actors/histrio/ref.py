@@ -50,6 +50,8 @@ class Ref(Generic[M_contra]):
 
     A `Ref[Write | Read]` serves where a `Ref[Read]` is wanted. Refs are equal when system and path are. A ref pickles
     to its address; unpickled it must be bound first: `system.bind(ref)`.
+
+    It holds no object of its actor. Of one that failed it holds the reason: the error, with its traceback.
     """
 
     __slots__ = ("__weakref__", "_inbox", "_pace", "_system", "_table", "path")
@@ -202,6 +204,14 @@ class Ref(Generic[M_contra]):
     def __repr__(self) -> str:
         """Show the path."""
         return f"<Ref {self.path}>" if not isinstance(self._system, str) else f"<Ref {self.path} unbound>"
+
+    def __copy__(self) -> Ref[M_contra]:
+        """A ref is an immutable value."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Ref[M_contra]:
+        """A ref is an immutable value."""
+        return self
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the address only."""

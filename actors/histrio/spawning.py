@@ -67,6 +67,8 @@ async def spawn_child(
 ) -> Ref[N]:
     """Start an actor of class `cls` below `nest`; see `Actor.spawn`."""
     kind = _actor_class(cls)
+    if nest.engine.pace.due():  # before there is a child that a cancellation could leave alone
+        await checkpoint()
     _check_name(nest, name)
     nursery = nest.io_nursery
     if nursery is None:
@@ -85,8 +87,6 @@ async def spawn_child(
     nursery.start_soon(cell.live, name=path)
     if settings.has_started or settings.runs_by_hand:
         await _wait_until_started(cell)
-    elif nest.engine.pace.due():
-        await checkpoint()
     return cast(Ref[N], house.ref_of(cell))
 
 

@@ -24,7 +24,7 @@ from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_prot
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import Busy, Refusal
 from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
-from histrio_kernel.inbox import Selection, ask_of, message_of
+from histrio_kernel.inbox import GONE, Selection, ask_of, message_of
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import SELECTING, SHUT, Tracked, Worker
 
@@ -74,7 +74,7 @@ async def _handle_entry(worker: Worker, entry: object) -> None:
     """An ask, a slot, or any message while signals are heard."""
     turn = worker.turn
     opened = turn.inbox.open_entry(entry)
-    if opened is None:
+    if opened is GONE:
         return
     ask = ask_of(opened)
     message = opened if ask is None else ask.message
@@ -199,7 +199,7 @@ async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool
     if inbox.selection is not None:
         raise Busy(f"{inbox.path}: another handler waits in select, filter or receive_next; only one can at a time")
     entry = inbox.find(match, drops=drops)
-    if entry is None:
+    if entry is GONE:
         if inbox.closed is not None:
             raise trio.EndOfChannel
         selection = Selection(inbox, match, drops=drops)
@@ -211,8 +211,7 @@ async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool
             turn.gate &= ~SELECTING
     ask = ask_of(entry)
     if ask is not None:
-        turn.owed = turn.owed if turn.owed is not None else {}
-        turn.owed[ask] = None
+        turn.owe(ask)
     if turn.engine.signals.heard:
         turn.engine.signals.emit(inbox.path, Kind.RECEIVE, message_of(entry))
     return entry

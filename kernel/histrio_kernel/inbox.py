@@ -27,15 +27,31 @@ from typing import Any, Final, Protocol, TypeVar, cast, final
 
 from trio.lowlevel import enable_ki_protection
 
-from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorStopped, InboxFull, MessageDropped, Reason, SelectStalled
-from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Waiter
-from histrio_kernel.overflow import DROP_NEW, REFUSE, WAIT, Latest, Overflow, Policy
-from histrio_kernel.signals import Kind
+from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Waiter, World
+from histrio_kernel.overflow import Latest, Overflow, Policy
+from histrio_kernel.signals import Kind, Signals
 
-__all__ = ["Ask", "Inbox", "Selection", "Slot", "Taker", "Verdict", "ask_of", "message_of"]
+__all__ = ["GONE", "Ask", "Inbox", "Post", "Selection", "Slot", "Taker", "Verdict", "ask_of", "message_of"]
 
 R = TypeVar("R")
+
+
+GONE: Final = object()
+"""Instead of an entry: there is none, or it was withdrawn. Not None, which is a message like any other."""
+
+
+class Post(World, Protocol):
+    """What an inbox needs of the system."""
+
+    @property
+    def signals(self) -> Signals:
+        """Who listens."""
+        ...
+
+    def dead_letter(self, path: str, message: object, why: str) -> None:
+        """Keep a message that was accepted and never handled."""
+        ...
 
 
 class Ask(Future[R]):
@@ -218,8 +234,8 @@ class Inbox:
         "withdrawn",
     )
 
-    def __init__(self, engine: Engine, path: str, policy: Policy) -> None:
-        self.engine: Final = engine
+    def __init__(self, engine: Post, path: str, policy: Policy) -> None:
+        self.engine: Final[Post] = engine
         self.path: Final = path
         self.policy: Final = policy
         self.taker: Taker | None = None
@@ -330,8 +346,7 @@ class Inbox:
             if verdict is not Verdict.TAKEN:
                 return verdict
         self._append(entry)
-        if selection is not None and not self.has_room():
-            self._stall()
+        self._stall_if_full()
         return Verdict.TAKEN
 
     def has_room(self) -> bool:
@@ -410,11 +425,11 @@ class Inbox:
         while line and len(self.queue) - self.withdrawn < self.policy.inbox_max:
             entry = next(iter(line))
             del line[entry]
+            message = entry.message if isinstance(entry, _Standing) else entry
+            if not (isinstance(self.policy.overflow, Latest) and self._conflate(self.policy.overflow, message)):
+                self._append(message)
             if isinstance(entry, _Standing):
-                self._append(entry.message)
                 entry._settle(VALUE, None)
-            else:
-                self._append(entry)
 
     @enable_ki_protection
     def withdraw(self, ask: Ask[Any]) -> None:
@@ -429,30 +444,36 @@ class Inbox:
     def _sweep(self) -> None:
         """Take the tombstones of withdrawn asks out."""
         if self.withdrawn:
-            kept = [entry for entry in self.queue if not _withdrawn(entry)]
+            entries = list(self.queue)
             self.queue.clear()
-            self.queue.extend(kept)
+            self.queue.extend(entry for entry in entries if not _withdrawn(entry))
+            for entry in entries:
+                if type(entry) is Slot and _withdrawn(entry):
+                    self._forget_slot(entry)
             self.withdrawn = 0
 
     # -- taking --------------------------------------------------------------------------------------------------
 
-    def open_entry(self, entry: object) -> object | None:
-        """What was just taken from the queue, out of its slot; None if it had been withdrawn."""
+    def open_entry(self, entry: object) -> object:
+        """What was just taken from the queue, out of its slot; `GONE` if it had been withdrawn."""
         if type(entry) is Slot:
-            if self.slots is not None:
-                del self.slots[entry.key]
+            self._forget_slot(entry)
             entry = entry.entry
         ask = ask_of(entry)
         if ask is not None:
             if ask.is_done:
                 self.withdrawn -= 1
-                return None
+                return GONE
             ask.begun = True
         return entry
 
-    def find(self, match: Callable[[object], bool], *, drops: bool) -> object | None:
-        """Take the first entry out whose message matches; with *drops*, those before it are dropped."""
-        index, entry = len(self.queue), None
+    def _forget_slot(self, slot: Slot) -> None:
+        if self.slots is not None and self.slots.get(slot.key) is slot:
+            del self.slots[slot.key]
+
+    def find(self, match: Callable[[object], bool], *, drops: bool) -> object:
+        """Take the first entry out whose message matches, or `GONE`; with *drops*, those before it are dropped."""
+        index, entry = len(self.queue), GONE
         for place, candidate in enumerate(self.queue):
             if not _withdrawn(candidate) and match(message_of(candidate)):
                 index, entry = place, candidate
@@ -460,10 +481,10 @@ class Inbox:
         if drops:
             for _ in range(index):
                 skipped = self.open_entry(self.queue.popleft())
-                if skipped is not None:
+                if skipped is not GONE:
                     self.drop(skipped)
             index = 0
-        if entry is not None:
+        if entry is not GONE:
             del self.queue[index]
             entry = self.open_entry(entry)
         if self.line:
@@ -481,8 +502,7 @@ class Inbox:
         assert self.selection is None
         self.selection = selection
         self.set_limit()
-        if not self.has_room() and self.policy.overflow in (WAIT, REFUSE, DROP_NEW):
-            self._stall()
+        self._stall_if_full()
 
     def end_selection(self, state: int, result: object) -> None:
         """The selection is over, with this outcome; a cancelled one tells nobody."""
@@ -511,7 +531,10 @@ class Inbox:
             return Verdict.DROPPED
         return None
 
-    def _stall(self) -> None:
+    def _stall_if_full(self) -> None:
+        """End a selection that nothing can come in for any more; `DROP_OLD` always makes room."""
+        if self.selection is None or self.has_room() or self.policy.overflow is Overflow.DROP_OLD:
+            return
         text = f"{self.path}: select waits, and its inbox is full with {len(self)} other messages; nothing can come in."
         self.end_selection(ERROR, SelectStalled(text + " Handle or filter them first, or raise inbox_max"))
 
@@ -541,7 +564,7 @@ class Inbox:
         for entry in entries:
             if isinstance(entry, Ask):
                 entry.fail(self.stopped())
-            elif entry is not None:
+            elif entry is not GONE:
                 self.engine.dead_letter(self.path, entry, f"never handled: {reason}")
 
     def stopped(self) -> ActorStopped:

@@ -54,6 +54,13 @@ Reader = Callable[[Signal], None]
 """Called synchronously with each signal, in order. One that raises is detached and reported once."""
 
 
+@attrs.frozen(eq=False)
+class _Attachment:
+    """One attachment of a reader, which may be attached twice."""
+
+    hear: Reader
+
+
 class Signals:
     """The readers of one system, and the count of each actor's signals.
 
@@ -64,19 +71,19 @@ class Signals:
 
     def __init__(self, on_change: Callable[[bool], None], on_error: Callable[[Exception], None]) -> None:
         self.heard = False
-        self._readers: tuple[Reader, ...] = ()
+        self._readers: tuple[_Attachment, ...] = ()
         self._seqs: dict[str, int] = {}
         self._on_change: Final = on_change
         self._on_error: Final = on_error
 
     def attach(self, reader: Reader) -> Callable[[], None]:
         """Hear every signal from now on; the returned function ends it (calling it twice does nothing)."""
-        self._readers = (*self._readers, reader)
+        attachment = _Attachment(reader)
+        self._readers = (*self._readers, attachment)
         self._changed()
 
         def detach() -> None:
-            self._readers = tuple(other for other in self._readers if other is not reader)
-            self._changed()
+            self._detach(attachment)
 
         return detach
 
@@ -89,15 +96,18 @@ class Signals:
         signal = Signal(path, 1, seq, kind, detail)
         for reader in self._readers:
             try:
-                reader(signal)
+                reader.hear(signal)
             except Exception as error:  # a reader must not harm whom it watches
-                self._readers = tuple(other for other in self._readers if other is not reader)
-                self._changed()
+                self._detach(reader)
                 self._on_error(error)
 
     def forget(self, path: str) -> None:
         """The actor at `path` has ended; its count is not needed any more."""
         self._seqs.pop(path, None)
+
+    def _detach(self, attachment: _Attachment) -> None:
+        self._readers = tuple(other for other in self._readers if other is not attachment)
+        self._changed()
 
     def _changed(self) -> None:
         heard = bool(self._readers)

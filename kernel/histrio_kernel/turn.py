@@ -282,6 +282,15 @@ class Turn:
                 " messages that it cannot take any more. Raise in_flight_max, or do not ask yourself"
             )
 
+    def owe(self, ask: Ask[object]) -> None:
+        """A handler has taken `ask` in hand; if it is never answered, the end of the actor answers it (A10)."""
+        owed = self.owed = self.owed if self.owed is not None else {}
+        if len(owed) & (len(owed) - 1) == 0:  # at every power of two, so that a long behaviour does not grow
+            for one in tuple(owed):
+                if one.is_done:
+                    del owed[one]
+        owed[ask] = None
+
     # -- looking after it ----------------------------------------------------------------------------------------
 
     @enable_ki_protection

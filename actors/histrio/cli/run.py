@@ -110,8 +110,8 @@ class _Service:
 
 def _tell_failures(failures: tuple[ActorFailed, ...]) -> int:
     for failed in failures:
-        traceback.print_exception(failed)
-        say(f"{failed.path} failed: {failed.reason}")
+        traceback.print_exception(failed.with_traceback(None))  # where it was raised again is of no interest
+        say(str(failed))
     return 1
 
 
