@@ -16,7 +16,7 @@ that does not end in time costs a timer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, Generic, TypeVar, cast, overload
 
 import attrs
@@ -159,8 +159,8 @@ class _AllOf(_Combined[T]):
         else:
             self._settle(CANCELLED, None)
 
-    def _waits_for_mail(self, inbox: object) -> bool:
-        return any(o._state == PENDING and o._waits_for_mail(inbox) for o in self._operands)
+    def _waits_for_mail(self, inbox: object, in_hand: Collection[object]) -> bool:
+        return any(o._state == PENDING and o._waits_for_mail(inbox, in_hand) for o in self._operands)
 
 
 class _OneOf(_Combined[T]):
@@ -261,8 +261,8 @@ class _OneOf(_Combined[T]):
             assert len(errors) == len(self._unique()), self
             self._settle(ERROR, BaseExceptionGroup(f"none of {len(self._operands)} futures succeeded", errors))
 
-    def _waits_for_mail(self, inbox: object) -> bool:
-        return all(o._state == PENDING and o._waits_for_mail(inbox) for o in self._operands)
+    def _waits_for_mail(self, inbox: object, in_hand: Collection[object]) -> bool:
+        return all(o._state == PENDING and o._waits_for_mail(inbox, in_hand) for o in self._operands)
 
 
 def both(a: Future[A], b: Future[B]) -> Future[tuple[A, B]]:

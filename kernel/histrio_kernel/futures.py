@@ -20,7 +20,7 @@ order in which they came. Nothing else in this file wakes anybody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Collection, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast, final
 
@@ -199,8 +199,10 @@ class Future(Generic[T_co]):
         self._detach(waiter)
         return True
 
-    def _waits_for_mail(self, inbox: object) -> bool:
-        """Whether this can only end after the actor behind `inbox` has taken another message (A6)."""
+    def _waits_for_mail(self, inbox: object, in_hand: Collection[object]) -> bool:
+        """Whether this can only end after the actor behind `inbox` has taken another message, or answered one that is
+        *in_hand* (A6).
+        """
         return False
 
     def _attach(self, waiter: Waiter) -> None:

@@ -208,7 +208,8 @@ async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool
         try:
             entry = await selection
         finally:
-            turn.gate &= ~SELECTING
+            if inbox.selection is None:  # else another handler has begun one since ours was over
+                turn.gate &= ~SELECTING
     ask = ask_of(entry)
     if ask is not None:
         turn.owe(ask)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Final, Protocol, TypeVar, cast, final
 
 from trio.lowlevel import enable_ki_protection
@@ -77,8 +77,8 @@ class Ask(Future[R]):
             self._request_cancel()
         return True
 
-    def _waits_for_mail(self, inbox: object) -> bool:
-        return self.inbox is inbox and not self.begun
+    def _waits_for_mail(self, inbox: object, in_hand: Collection[object]) -> bool:
+        return self.inbox is inbox and (not self.begun or self in in_hand)
 
     def reply(self, value: object) -> None:
         """Answer the asker; if nobody waits any more, the reply is counted and dropped."""
@@ -151,7 +151,7 @@ class _Standing(Future[None]):
             self.inbox.line.pop(self, None)
         return True
 
-    def _waits_for_mail(self, inbox: object) -> bool:
+    def _waits_for_mail(self, inbox: object, in_hand: Collection[object]) -> bool:
         return self.inbox is inbox
 
     def _about(self) -> str:

@@ -167,6 +167,8 @@ class IoPool:
         If the actor takes no more operations (E4) the future is cancelled from the start, and nothing is called.
         """
         holder = holder_of(current_task())
+        if type(holder) is Worker and holder.is_visitor:
+            holder = holder.visits_from
         nested = type(holder) is _IoTask and holder.pool is self
         operation: Operation[T] = Operation(self, function, args, keep=keep, nested=nested)
         nursery = self.owner.io_nursery

@@ -217,8 +217,11 @@ class Turn:
 
     def _grant(self, worker: Worker) -> None:
         assert worker.state is READY
-        self.suspended -= 1
-        self.gate &= ~FULL
+        if worker.in_flight:
+            worker.in_flight = False
+            self.suspended -= 1
+            if self.suspended < self.in_flight_max:
+                self.gate &= ~FULL
         worker.state = RUNNING
         if worker.error is None:
             reschedule(worker.task)
@@ -255,32 +258,38 @@ class Turn:
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
-    def refuse_cycle(self, future: Future[object]) -> None:
+    def refuse_cycle(self, worker: Worker, future: Future[object]) -> None:
         """Refuse an await that only a further message of this very actor could end, if none can be taken (A6).
 
         Raises:
             AskCycle: the await can never end.
         """
-        if not future._waits_for_mail(self.inbox):
-            return
         path = self.inbox.path
-        if self.gate & (STARTING | BY_HAND):
+        if self.gate & (STARTING | BY_HAND) and future._waits_for_mail(self.inbox, ()):
             where = "started()" if self.gate & STARTING else "run()"
             raise AskCycle(
                 f"{path} asks or tells itself in {where} and waits for it, but takes no message before {where} goes on."
                 " Call the method directly, or use tell_first()"
             )
-        if self.serial:
+        if self.serial and future._waits_for_mail(self.inbox, ()):
             raise AskCycle(
                 f"{path} is serial and asks itself: it would wait for its own answer, and take no message while it"
                 " waits. Call the method directly, or make the actor not serial"
             )
-        waiting = [w for w in HOLDERS.values() if isinstance(w, Worker) and w.turn is self and w.state is WAITING]
-        if all(w.future is not None and w.future._waits_for_mail(self.inbox) for w in waiting):
+        if not self.serial and self.suspended + 1 >= self.in_flight_max and self._nobody_can_go_on(worker, future):
             raise AskCycle(
                 f"{path} may have {self.in_flight_max} handlers waiting, and all would wait for its own answers to"
                 " messages that it cannot take any more. Raise in_flight_max, or do not ask yourself"
             )
+
+    def _nobody_can_go_on(self, caller: Worker, future: Future[object]) -> bool:
+        """Whether, with `caller` waiting for `future`, all wait for mail or for each other."""
+        if self.ready:
+            return False
+        others = [w for w in HOLDERS.values() if isinstance(w, Worker) and w.turn is self and w.state is WAITING]
+        in_hand = [w.asked for w in (caller, *others) if w.asked is not None]
+        futures = (future, *(w.future for w in others if w.future is not None))
+        return all(one._waits_for_mail(self.inbox, in_hand) for one in futures)
 
     def owe(self, ask: Ask[object]) -> None:
         """A handler has taken `ask` in hand; if it is never answered, the end of the actor answers it (A10)."""
@@ -317,11 +326,30 @@ class Turn:
 class Worker(Holder):
     """A Trio task that runs handlers of one actor, one after the other; or a visitor that borrows the turn (A17)."""
 
-    __slots__ = ("asked", "error", "future", "guards", "is_host", "made", "raise_cancel", "state", "task", "turn")
+    __slots__ = (
+        "asked",
+        "error",
+        "future",
+        "guards",
+        "in_flight",
+        "is_host",
+        "is_visitor",
+        "made",
+        "raise_cancel",
+        "state",
+        "task",
+        "turn",
+        "visits_from",
+    )
 
-    def __init__(self, turn: Turn, *, is_host: bool = False) -> None:
+    def __init__(
+        self, turn: Turn, *, is_host: bool = False, is_visitor: bool = False, visits_from: Holder | None = None
+    ) -> None:
         self.turn: Final = turn
         self.is_host: Final = is_host
+        self.is_visitor: Final = is_visitor
+        self.visits_from: Final = visits_from
+        self.in_flight = False
         self.task: Task = current_task()
         self.state = RUNNING
         self.future: Future[object] | None = None
@@ -340,16 +368,17 @@ class Worker(Holder):
         turn = self.turn
         self.future = future
         if turn.serial:
-            turn.refuse_cycle(future)
+            turn.refuse_cycle(self, future)
             return await PlainWait(self.task).wait(future)
         self.error = self.raise_cancel = None
         if turn.suspended + 1 >= turn.in_flight_max:
-            turn.refuse_cycle(future)
+            turn.refuse_cycle(self, future)
             turn.gate |= FULL
         elif turn.gate & (STARTING | BY_HAND):
-            turn.refuse_cycle(future)
+            turn.refuse_cycle(self, future)
         assert self.state is RUNNING
         self.state = WAITING
+        self.in_flight = True
         turn.suspended += 1
         future._attach(self)
         turn.release()
@@ -448,7 +477,10 @@ class Worker(Holder):
     @enable_ki_protection
     def leave(self) -> None:
         """This worker ends; if it has the turn, somebody else gets it."""
-        HOLDERS.pop(self.task, None)
+        if self.visits_from is None:
+            HOLDERS.pop(self.task, None)
+        else:
+            HOLDERS[self.task] = self.visits_from
         if self.state is RUNNING:
             self.state = GONE
             self.turn.release()
@@ -465,31 +497,32 @@ class Visit:
 
     async def __aenter__(self) -> None:
         """Queue for the turn like a handler whose wait is over. A checkpoint, and cancellable."""
-        if current_task() in HOLDERS:
+        before = HOLDERS.get(current_task())
+        if isinstance(before, Worker) and before.turn is self._turn:
             return  # a handler has it already
         await checkpoint()
-        await self._enter()
+        await self._enter(before)
 
     async def __aexit__(self, *exc: object) -> None:
         """Give it back. Not a checkpoint."""
-        if self._worker is not None:
-            self._worker.leave()
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.leave()
 
     @enable_ki_protection
-    async def _enter(self) -> None:
+    async def _enter(self, before: Holder | None) -> None:
         turn = self._turn
-        self._worker = worker = Worker(turn)
+        self._worker = worker = Worker(turn, visits_from=before, is_visitor=True)
         if turn.free:
             turn.take()
         else:
             worker.state = WAITING
-            turn.suspended += 1
             turn.make_ready(worker)
             await wait_task_rescheduled(worker.abort)
         try:
             await checkpoint_if_cancelled()
         except BaseException:
+            self._worker = None
             worker.leave()
             raise
 

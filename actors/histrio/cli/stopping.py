@@ -52,10 +52,10 @@ class Stopping:
             _write(f"{self.last.name}: what was accepted is finished; a second signal kills")
             self._token.run_sync_soon(self._stop, self.last.name)
         else:
-            _write(f"{self.last.name} again: killed; a third signal ends the process on the spot")
-            self._token.run_sync_soon(self._kill)
             for each in SIGNALS:
                 signal.signal(each, signal.SIG_DFL)
+            _write(f"{self.last.name} again: killed; a third signal ends the process on the spot")
+            self._token.run_sync_soon(self._kill)
 
 
 def _write(text: str) -> None:
