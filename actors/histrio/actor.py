@@ -262,6 +262,14 @@ class Actor(Generic[M]):
         """Give a fresh actor its place; also when its class is frozen."""
         _CELL_SLOT.__set__(self, cell)
 
+    if TYPE_CHECKING:  # names that actors will have: assigning over them is refused already, in both worlds
+
+        @property
+        def states(self) -> Never: ...
+
+        @property
+        def timers(self) -> Never: ...
+
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Check the class and remember what its actors need."""
         super().__init_subclass__(**kwargs)

@@ -196,7 +196,12 @@ class Turn:
         else:
             self.free = True
             self.inbox.hungry = not self.gate & SHUT
-            if self.draining and not self.inbox.queue and not self.suspended and not self.gate & (STARTING | BY_HAND):
+            if (
+                self.draining
+                and not self.inbox.queue
+                and not self.suspended
+                and not self.gate & (STARTING | BY_HAND | KILLED)
+            ):
                 self.draining = False
                 self.owner.drained()
 
