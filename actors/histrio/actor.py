@@ -12,11 +12,11 @@ import inspect
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from types import FunctionType
-from typing import ClassVar, Final, Generic, Literal, TypeGuard, TypeVar, TypeVarTuple, cast, overload
+from typing import ClassVar, Final, Generic, Literal, Never, TypeGuard, TypeVar, TypeVarTuple, cast, overload
 
 from trio.lowlevel import current_task
 
-from histrio.fixed import FixedMethod, FixedValue, refuse_assignment
+from histrio.fixed import FixedMethod, FixedProperty, FixedValue
 from histrio.handlers import HandlerTable
 from histrio.messages import Envelope
 from histrio.ref import Ref
@@ -123,6 +123,16 @@ class Actor(Generic[M]):
         cell = _cell_of(self, "children")
         system = _system_of(cell)
         return tuple(system.ref_of(child) for child in (cell.children or {}).values())
+
+    @property
+    def states(self) -> Never:
+        """A name that actors keep for themselves; it is not in use yet."""
+        raise AttributeError("`states` is a name that histrio.Actor keeps for itself, and not in use yet")
+
+    @property
+    def timers(self) -> Never:
+        """A name that actors keep for themselves; it is not in use yet."""
+        raise AttributeError("`timers` is a name that histrio.Actor keeps for itself, and not in use yet")
 
     @property
     def io(self) -> Io:
@@ -262,14 +272,6 @@ class Actor(Generic[M]):
         """Give a fresh actor its place; also when its class is frozen."""
         _CELL_SLOT.__set__(self, cell)
 
-    if TYPE_CHECKING:  # names that actors will have: assigning over them is refused already, in both worlds
-
-        @property
-        def states(self) -> Never: ...
-
-        @property
-        def timers(self) -> Never: ...
-
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Check the class and remember what its actors need."""
         super().__init_subclass__(**kwargs)
@@ -289,26 +291,10 @@ _HOOKS: Final = frozenset({"started", "stopped", "receive", "unhandled", "run"})
 _SETTINGS: Final = frozenset(
     {"serial", "in_flight_max", "inbox_max", "waiting_max", "overflow", "io_max", "start_s", "shutdown_s"}
 )
-_RESERVED: Final = frozenset({"states", "timers"})
-_FIXED: Final = _RESERVED | {
+_FIXED: Final = {
     name for name, member in Actor.__dict__.items()
     if isinstance(member, FunctionType | property) and not name.startswith("_") and name not in _HOOKS
 }  # fmt: skip
-
-
-class _ReservedName:
-    """A name that actors will have; reading it fails as for any absent attribute, assigning is refused already."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        self._name: Final = name
-
-    def __get__(self, instance: object | None, owner: type | None = None) -> object:
-        raise AttributeError(f"{self._name!r} is a name that histrio.Actor keeps for itself, and not in use yet")
-
-    def __set__(self, instance: object, value: object) -> None:
-        refuse_assignment(instance, self._name)
 
 
 def _fix_names() -> None:
@@ -317,10 +303,10 @@ def _fix_names() -> None:
             continue
         if isinstance(member, FunctionType):
             setattr(Actor, name, FixedMethod(member, name))
+        elif isinstance(member, property):
+            setattr(Actor, name, FixedProperty(member.fget))
         elif name in _SETTINGS:
             setattr(Actor, name, FixedValue(member, name))
-    for name in _RESERVED:
-        setattr(Actor, name, _ReservedName(name))
 
 
 def _settings(cls: type[Actor[N]]) -> Settings:

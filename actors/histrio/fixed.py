@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import FunctionType, MethodType
 from typing import Final, NoReturn
 
-__all__ = ["FixedMethod", "FixedValue", "refuse_assignment"]
+__all__ = ["FixedMethod", "FixedProperty", "FixedValue"]
 
 
-def refuse_assignment(instance: object, name: str) -> NoReturn:
+def _refuse(instance: object, name: str) -> NoReturn:
     """Say that `name` belongs to `Actor`."""
     raise AttributeError(
         f"{type(instance).__qualname__}.{name} belongs to histrio.Actor and is read-only; choose another name"
@@ -34,10 +34,20 @@ class FixedMethod:
         return self.__wrapped__ if instance is None else MethodType(self.__wrapped__, instance)
 
     def __set__(self, instance: object, value: object) -> None:
-        refuse_assignment(instance, self.name)
+        _refuse(instance, self.name)
 
     def __delete__(self, instance: object) -> None:
-        refuse_assignment(instance, self.name)
+        _refuse(instance, self.name)
+
+
+class FixedProperty(property):
+    """A property that says whose name it is when it is assigned to."""
+
+    def __set__(self, instance: object, value: object) -> None:
+        _refuse(instance, self.fget.__name__ if self.fget is not None else "it")
+
+    def __delete__(self, instance: object) -> None:
+        self.__set__(instance, None)
 
 
 class FixedValue:
@@ -54,7 +64,7 @@ class FixedValue:
         return self.value
 
     def __set__(self, instance: object, value: object) -> None:
-        refuse_assignment(instance, self.name)
+        _refuse(instance, self.name)
 
     def __delete__(self, instance: object) -> None:
-        refuse_assignment(instance, self.name)
+        _refuse(instance, self.name)

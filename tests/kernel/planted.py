@@ -65,11 +65,13 @@ class Inode:
 class Planted(Syscalls):
     """Files in memory, with faults: each call is counted, and the planned ones fail without an effect.
 
-    A failed fsync does what Linux does: it marks the pages clean, and a second one succeeds without them.
+    A failed fsync does what Linux does: it marks the pages clean, and a second one succeeds without them. From the call
+    number `dies_at` on the machine has lost its power: no call has an effect any more.
     """
 
-    def __init__(self, *faults: Fault, page_bytes: int = 64) -> None:
+    def __init__(self, *faults: Fault, dies_at: int | None = None, page_bytes: int = 64) -> None:
         self.faults: Final = set(faults)
+        self.dies_at = dies_at
         self.page_bytes: Final = page_bytes
         self.names: dict[str, Inode] = {}
         self.durable_names: dict[str, Inode] = {}
@@ -83,11 +85,9 @@ class Planted(Syscalls):
         """How often *name* was called, for *path* if given."""
         return sum(call == name and (path is None or where == path) for call, where in self.calls)
 
-    def power_cut(
-        self, choose_size: Callable[[int, int], int], choose_page: Callable[[int], Page], *faults: Fault
-    ) -> "Planted":
+    def power_cut(self, choose_size: Callable[[int, int], int], choose_page: Callable[[int], Page]) -> "Planted":
         """The file system after a power cut now; *choose_size* gets the synced and the written length of a file."""
-        after = Planted(*faults, page_bytes=self.page_bytes)
+        after = Planted(page_bytes=self.page_bytes)
         for path, inode in self.durable_names.items():
             low, high = sorted((len(inode.platter), len(inode.cache)))
             image = inode.after_power_cut(self.page_bytes, choose_size(low, high), choose_page)
@@ -102,6 +102,8 @@ class Planted(Syscalls):
         """Count a call; raise its fault if it has one that raises."""
         at, at_name = len(self.calls), self.count(name)
         self.calls.append((name, path))
+        if self.dies_at is not None and at >= self.dies_at:
+            raise OSError(errno.EIO, "the machine has no power")
         for fault in self.faults:
             if (fault.nth, fault.name) in ((at, None), (at_name, name)):
                 if name == "fsync" and (inode := self.names.get(path)) is not None:

@@ -291,6 +291,21 @@ async def test_the_cut_is_not_forgotten(close_first: bool) -> None:
     assert await disk.read(A) == b"synced"
 
 
+async def test_a_cut_never_makes_a_file_longer() -> None:
+    """E3: if somebody else has shortened a refused file, reopening takes it as it is and puts no zeros there."""
+    calls = Planted()
+    disk = RealDisk(calls)
+    file = await disk.open(A)
+    await disk.append(file, b"synced")
+    calls.faults.add(Fault(calls.count("fsync"), "fsync"))
+    with pytest.raises(DiskFailed):
+        await disk.append(file, b"lost")
+    del calls.names[A].cache[3:]
+
+    assert (await disk.open(A)).size == 3
+    assert await disk.read(A) == b"syn"
+
+
 async def test_a_failed_cut_is_a_failure() -> None:
     """E3: truncate that fails refuses the file; opened again, it has what is certain."""
     calls = Planted()

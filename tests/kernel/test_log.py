@@ -100,6 +100,29 @@ async def test_each_group_knows_what_was_synced_before_it() -> None:
     assert disk.statistics().files_open == 0
 
 
+async def test_a_power_cut_in_a_group_of_several_pages_is_no_corruption() -> None:
+    """E3: with the first page of the last group lost and the second kept, the log opens with what was acknowledged."""
+    calls = Planted()
+    log = await Log.open(RealDisk(calls), PATH)
+    await log.append(b"safe")
+    calls.dies_at = len(calls.calls) + 1  # the write is made, its sync is not
+    async with trio.open_nursery() as nursery:
+        for n in range(40):
+            nursery.start_soon(fails, log, b"%d" % n)
+    first, *others = sorted(calls.names[PATH].dirty)
+    assert len(others) > 3
+    disk = RealDisk(calls.power_cut(max, lambda page: Page.OLD if page in (first, others[0]) else Page.NEW))
+    assert (await disk.read(PATH)).count(MARKER) > 20
+
+    assert await contents(disk) == [b"safe"]
+
+
+async def fails(log: Log, payload: bytes) -> None:
+    """An append that is not acknowledged."""
+    with pytest.raises(DiskFailed):
+        await log.append(payload)
+
+
 async def test_a_torn_tail_is_cut_off_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """E3: what stands behind the last good record is cut off durably, told to the logger, and appended over."""
     calls = Planted()
@@ -141,13 +164,13 @@ async def test_a_failing_disk_acknowledges_nothing(fault: Fault) -> None:
     disk = RealDisk(calls)
     log = await Log.open(disk, PATH)
     await log.append(b"safe")
-    outcomes: dict[bytes, type[Exception]] = {}
+    outcomes: dict[bytes, Exception] = {}
 
     async def append(payload: bytes) -> None:
         with pytest.raises(DiskFailed, match=PATH) as caught:
             await log.append(payload)
         assert caught.value.errno == fault.number
-        outcomes[payload] = type(caught.value)
+        outcomes[payload] = caught.value
 
     async with trio.open_nursery() as nursery:
         calls.shut()
@@ -163,7 +186,9 @@ async def test_a_failing_disk_acknowledges_nothing(fault: Fault) -> None:
         await wait_all_tasks_blocked()
         calls.lift()
 
-    assert outcomes == {b"1": DiskFailed, b"2": DiskFailed, b"x" * LOG_PAYLOAD_BYTES_MAX: FileRefused}
+    types = {payload: type(error) for payload, error in outcomes.items()}
+    assert types == {b"1": DiskFailed, b"2": DiskFailed, b"x" * LOG_PAYLOAD_BYTES_MAX: FileRefused}
+    assert outcomes[b"1"] is not outcomes[b"2"]
     with pytest.raises(FileRefused):
         await log.append(b"later")
     log = await Log.open(disk, PATH)
@@ -368,6 +393,7 @@ def test_drawn_lives_of_a_log_lose_nothing_acknowledged(
             calls.faults.clear()  # a disk that fails while a log is opened is tried again, healthy
             log = await Log.open(disk, PATH)
         recovered = log.take_recovered()
+        calls.dies_at = len(calls.calls) + data.draw(st.integers(0, 5), "calls to live")
         async with trio.open_nursery() as nursery:
             for n, size in enumerate(sizes):
                 nursery.start_soon(append, log, b"%02d.%02d." % (number, n) + b"x" * size)
@@ -382,6 +408,7 @@ def test_drawn_lives_of_a_log_lose_nothing_acknowledged(
             lambda low, high: data.draw(st.integers(low, high), "size"),
             lambda page: data.draw(st.sampled_from(Page), f"page {page}"),
         )
+        calls.faults.update(planned)
     assert acknowledged <= set(history)  # the last life asked for nothing
 
 

@@ -209,6 +209,8 @@ def test_a_record_that_was_moved_is_not_readable() -> None:
     first, second, third = log.starts
     with pytest.raises(LogCorrupt):
         scan(PATH, log.image[:first] + log.image[second:third] + log.image[first:second] + log.image[third:])
+    copied = log.image + log.image[first:second]
+    assert scan(PATH, copied) == scan(PATH, log.image)
     joined = log.image + log.image
     assert scan(PATH, joined).end == len(log.image)
 
@@ -223,6 +225,15 @@ def test_a_length_beyond_the_end_is_a_torn_tail(length: int) -> None:
     image = log.image + MARKER + struct.pack("<I", checksum) + fields + b"payload"
 
     assert scan(PATH, image).payloads == [b"safe"]
+
+
+def test_a_longer_record_than_any_is_no_record() -> None:
+    """E3: a record with a right checksum and a length that no log has is bad."""
+    offset, payload = len(HEADER), bytes(1 << 24)
+    fields = struct.pack("<IQ", len(payload), offset)
+    checksum = zlib.crc32(payload, zlib.crc32(fields, zlib.crc32(struct.pack("<Q", offset))))
+
+    assert scan(PATH, HEADER + MARKER + struct.pack("<I", checksum) + fields + payload).payloads == []
 
 
 @pytest.mark.parametrize("synced", [0, 15, 10_000, (1 << 64) - 1])
