@@ -23,14 +23,16 @@ from histrio.ref import Ref
 from histrio.spawning import Lives, spawn_child
 from histrio.system import System
 from histrio_kernel.bounds import bound
-from histrio_kernel.cell import Cell, Settings
+from histrio_kernel.cell import Cell
 from histrio_kernel.doors import Io
 from histrio_kernel.errors import NotStarted, Reason, Refusal
 from histrio_kernel.futures import HOLDERS, Future, Promise
 from histrio_kernel.handling import select
 from histrio_kernel.inbox import ask_of, message_of
 from histrio_kernel.overflow import Latest, Overflow, Policy
-from histrio_kernel.turn import Visit, Worker
+from histrio_kernel.settings import Settings
+from histrio_kernel.turn import Worker
+from histrio_kernel.visiting import Visit
 
 __all__ = ["Actor"]
 

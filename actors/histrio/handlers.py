@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol, TypeVar, cast, final, overload
 from trio.lowlevel import disable_ki_protection
 
 from histrio.messages import Askable
+from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
-from histrio_kernel.inbox import Ask
 from histrio_kernel.turn import Handler
 
 __all__ = ["HandlerTable", "Handles", "declared_messages", "handler"]

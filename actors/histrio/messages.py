@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, final
 if TYPE_CHECKING:
     from typing import Self
 
+    from histrio_kernel.asks import Ask
     from histrio_kernel.errors import Refusal
-    from histrio_kernel.inbox import Ask
 
 __all__ = ["Askable", "Envelope", "Request"]
 

@@ -17,10 +17,11 @@ from trio.lowlevel import checkpoint, current_task, enable_ki_protection
 
 from histrio.handlers import HandlerTable
 from histrio.messages import Askable
+from histrio_kernel.asks import Ask
 from histrio_kernel.cell import Cell
 from histrio_kernel.errors import ActorFailed, ActorStopped, Unbound
 from histrio_kernel.futures import HOLDERS, Future, Pace
-from histrio_kernel.inbox import Ask, Inbox
+from histrio_kernel.inbox import Inbox
 from histrio_kernel.lifecycle import Phase
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker

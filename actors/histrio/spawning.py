@@ -10,10 +10,11 @@ import trio
 from trio.lowlevel import checkpoint
 
 from histrio.ref import Home, Ref
-from histrio_kernel.cell import Cell, Parent, Settings
+from histrio_kernel.cell import Cell, Parent
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorStopped, End, Reason
 from histrio_kernel.futures import Promise
+from histrio_kernel.settings import Settings
 from histrio_kernel.signals import Kind
 
 __all__ = ["House", "Lives", "Nest", "spawn_child"]

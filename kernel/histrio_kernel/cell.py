@@ -27,57 +27,24 @@ from contextvars import Context, copy_context
 from typing import Final, Protocol, TypeVar, cast, final
 from weakref import WeakSet
 
-import attrs
 import trio
 from trio.lowlevel import enable_ki_protection, reschedule
 
-from histrio_kernel.bounds import bound
+from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, split_cancelled
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise
 from histrio_kernel.handling import call_hook, serve
-from histrio_kernel.inbox import Ask, Inbox, message_of
+from histrio_kernel.inbox import Inbox, message_of
 from histrio_kernel.io import IoPool
 from histrio_kernel.lifecycle import ENDED, Event, Phase, follow
-from histrio_kernel.overflow import Policy
+from histrio_kernel.settings import Behaviour, Settings
 from histrio_kernel.signals import Kind
-from histrio_kernel.turn import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTING, Handler, Turn, Worker
+from histrio_kernel.turn import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTING, Turn, Worker
 
-__all__ = ["Behaviour", "Cell", "Parent", "Settings"]
+__all__ = ["Cell", "Parent"]
 
 T = TypeVar("T")
-
-
-class Behaviour(Protocol):
-    """What the kernel calls of an actor besides its message handlers."""
-
-    async def started(self) -> None:
-        """Runs before the first message."""
-        ...
-
-    async def stopped(self, reason: Reason) -> None:
-        """Runs when the actor stops as asked, after the last message."""
-        ...
-
-    async def run(self) -> None:
-        """Runs instead of the loop that hands messages to handlers."""
-        ...
-
-
-@attrs.frozen(kw_only=True)
-class Settings:
-    """What an actor's class says about how its actors run. One object serves all actors of a class."""
-
-    handlers: dict[type, Handler]
-    policy: Policy = attrs.field(factory=Policy)
-    serial: bool = False
-    in_flight_max: int = bound("in_flight_max")
-    io_max: int = bound("io_max")
-    start_s: float = bound("start_s")
-    shutdown_s: float = bound("shutdown_s")
-    has_started: bool = True
-    has_stopped: bool = True
-    runs_by_hand: bool = False
 
 
 class Parent(Protocol):

@@ -36,7 +36,8 @@ from histrio_kernel.engine import Engine
 from histrio_kernel.errors import split_cancelled
 from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, VALUE, Future, Holder, PlainWait, RaiseCancel, Waiter
 from histrio_kernel.signals import Kind
-from histrio_kernel.turn import Worker, holder_of
+from histrio_kernel.turn import Worker
+from histrio_kernel.visiting import holder_of
 
 __all__ = ["IoOwner", "IoPool", "Operation", "Retry"]
 

@@ -34,18 +34,17 @@ from outcome import Error, capture
 from trio.lowlevel import (
     Abort,
     Task,
-    checkpoint,
-    checkpoint_if_cancelled,
     current_task,
     enable_ki_protection,
     reschedule,
     wait_task_rescheduled,
 )
 
+from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import AskCycle, StaleState
 from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, PlainWait, RaiseCancel
-from histrio_kernel.inbox import Ask, Inbox
+from histrio_kernel.inbox import Inbox
 from histrio_kernel.signals import Kind
 
 __all__ = [
@@ -60,9 +59,7 @@ __all__ = [
     "Owner",
     "Tracked",
     "Turn",
-    "Visit",
     "Worker",
-    "holder_of",
 ]
 
 T = TypeVar("T")
@@ -489,56 +486,3 @@ class Worker(Holder):
         if self.state is RUNNING:
             self.state = GONE
             self.turn.release()
-
-
-class Visit:
-    """`async with self.turn():` the turn for a task that is no handler: a state's task, work in `self.io` (A17)."""
-
-    __slots__ = ("_turn", "_worker")
-
-    def __init__(self, turn: Turn) -> None:
-        self._turn: Final = turn
-        self._worker: Worker | None = None
-
-    async def __aenter__(self) -> None:
-        """Queue for the turn like a handler whose wait is over. A checkpoint, and cancellable."""
-        before = HOLDERS.get(current_task())
-        if isinstance(before, Worker) and before.turn is self._turn:
-            return  # a handler has it already
-        await checkpoint()
-        await self._enter(before)
-
-    async def __aexit__(self, *exc: object) -> None:
-        """Give it back. Not a checkpoint."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.leave()
-
-    @enable_ki_protection
-    async def _enter(self, before: Holder | None) -> None:
-        turn = self._turn
-        self._worker = worker = Worker(turn, visits_from=before, is_visitor=True)
-        if turn.free:
-            turn.take()
-        else:
-            worker.state = WAITING
-            turn.make_ready(worker)
-            await wait_task_rescheduled(worker.abort)
-        try:
-            await checkpoint_if_cancelled()
-        except BaseException:
-            self._worker = None
-            worker.leave()
-            raise
-
-
-def holder_of(task: Task) -> Holder | None:
-    """The worker whose handler `task` belongs to: its own, or that of an ancestor."""
-    current: Task | None = task
-    while current is not None:
-        holder = HOLDERS.get(current)
-        if holder is not None:
-            return holder
-        nursery = current.parent_nursery
-        current = None if nursery is None else nursery.parent_task
-    return None

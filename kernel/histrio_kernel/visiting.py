@@ -1,0 +1,73 @@
+"""The turn for tasks that are no handlers, and whose handler a task belongs to (A17)."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from trio.lowlevel import (
+    Task,
+    checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    enable_ki_protection,
+    wait_task_rescheduled,
+)
+
+from histrio_kernel.futures import HOLDERS, Holder
+from histrio_kernel.turn import WAITING, Turn, Worker
+
+__all__ = ["Visit", "holder_of"]
+
+
+@final
+class Visit:
+    """`async with self.turn():` the turn for a task that is no handler: a state's task, work in `self.io` (A17)."""
+
+    __slots__ = ("_turn", "_worker")
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn: Final = turn
+        self._worker: Worker | None = None
+
+    async def __aenter__(self) -> None:
+        """Queue for the turn like a handler whose wait is over. A checkpoint, and cancellable."""
+        before = HOLDERS.get(current_task())
+        if isinstance(before, Worker) and before.turn is self._turn:
+            return  # a handler has it already
+        await checkpoint()
+        await self._enter(before)
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Give it back. Not a checkpoint."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.leave()
+
+    @enable_ki_protection
+    async def _enter(self, before: Holder | None) -> None:
+        turn = self._turn
+        self._worker = worker = Worker(turn, visits_from=before, is_visitor=True)
+        if turn.free:
+            turn.take()
+        else:
+            worker.state = WAITING
+            turn.make_ready(worker)
+            await wait_task_rescheduled(worker.abort)
+        try:
+            await checkpoint_if_cancelled()
+        except BaseException:
+            self._worker = None
+            worker.leave()
+            raise
+
+
+def holder_of(task: Task) -> Holder | None:
+    """The worker whose handler `task` belongs to: its own, or that of an ancestor."""
+    current: Task | None = task
+    while current is not None:
+        holder = HOLDERS.get(current)
+        if holder is not None:
+            return holder
+        nursery = current.parent_nursery
+        current = None if nursery is None else nursery.parent_task
+    return None
