@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final, Generic, NoReturn, Protocol, TypeVar, cast, final
 
 import trio
-from trio.lowlevel import checkpoint, current_task, enable_ki_protection
+from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, enable_ki_protection
 
 from histrio.handlers import HandlerTable
 from histrio.messages import Askable
@@ -92,7 +92,11 @@ class Ref(Generic[M_contra]):
                 inbox.wake()
             return
         self._signal(message)
-        await inbox.send(message)
+        try:
+            await inbox.send(message)
+        except ActorStopped:
+            await checkpoint_if_cancelled()  # whoever ends together with that actor is cancelled, not failed
+            raise
 
     @enable_ki_protection
     def tell_nowait(self, message: M_contra) -> None:

@@ -85,7 +85,7 @@ async def spawn_child(
         nest.children = {}
     nest.children[cell.name] = cell
     nest.engine.signals.emit(nest.path, Kind.SPAWN, path)
-    nursery.start_soon(cell.live, name=path)
+    cell.start(nursery)
     if settings.has_started or settings.runs_by_hand:
         await _wait_until_started(cell)
     return cast(Ref[N], house.ref_of(cell))

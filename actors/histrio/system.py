@@ -30,6 +30,7 @@ from histrio_kernel.errors import (
     Reason,
     SystemFailed,
     Unbound,
+    raise_interrupt,
     split_cancelled,
 )
 from histrio_kernel.futures import VALUE, Promise
@@ -314,8 +315,9 @@ class _Ending:
         cancelled, rest = (None, None) if self._scope_error is None else split_cancelled(self._scope_error)
         failure = None if self.system is None else self.system.failure()
         if rest is not None:
-            raise rest
-        if failure is not None and (self._failed_first or self._body_error is None):
+            raise_interrupt(rest)
+        consequence = self._body_error is None or isinstance(self._body_error, ActorStopped)
+        if failure is not None and (self._failed_first or consequence):
             if self._body_error is not None and not isinstance(self._body_error, ActorStopped):
                 failure.add_note(f"the block around the system raised too: {self._body_error!r}")
                 failure.__context__ = self._body_error

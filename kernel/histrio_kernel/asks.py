@@ -75,6 +75,9 @@ class Ask(Future[R]):
             self._request_cancel()
         return True
 
+    def _may_tie(self) -> bool:
+        return False  # as a loser an ask ends at once (F8)
+
     def _waits_for_mail(self, inbox: object, in_hand: Collection[object]) -> bool:
         return self.inbox is inbox and (not self.begun or self in in_hand)
 
@@ -90,10 +93,8 @@ class Ask(Future[R]):
         if self._state != PENDING:
             self.inbox.replies_dropped += 1
             return
-        unattended = self._waiter is None
         self._settle(ERROR, error)
-        if unattended:
-            self._result = _Unretrieved(self, error)
+        self._result = _Unretrieved(self, error)
 
     def _see(self) -> None:
         if not self._seen:

@@ -21,18 +21,19 @@ changes only by the table in `lifecycle`.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Final, Protocol, TypeVar, cast, final
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 import trio
 from trio.lowlevel import enable_ki_protection, reschedule
 
 from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
-from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, split_cancelled
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, raise_interrupt, split_cancelled
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise
 from histrio_kernel.handling import call_hook, serve
 from histrio_kernel.inbox import Inbox, message_of
@@ -45,6 +46,9 @@ from histrio_kernel.turn import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTI
 __all__ = ["Cell", "Parent"]
 
 T = TypeVar("T")
+
+_promise_numbers: Final = itertools.count()
+"""So that an actor's promises end in the order in which they were made."""
 
 
 class Parent(Protocol):
@@ -104,7 +108,7 @@ class Cell:
         self.nursery: trio.Nursery | None = None
         self.host: Worker | None = None
         self.io: IoPool | None = None
-        self.promises: WeakSet[Promise[object]] | None = None
+        self.promises: WeakValueDictionary[int, Promise[object]] | None = None
         self.started: Promise[None] | None = None
         self.ended: Promise[None] | None = None
         self.inbox: Final = Inbox(engine, path, settings.policy)
@@ -121,6 +125,12 @@ class Cell:
 
     # -- the life ------------------------------------------------------------------------------------------------
 
+    def start(self, nursery: trio.Nursery) -> None:
+        """Begin to live, in the nursery of the parent. Without a hook to run first, it has started at once."""
+        if not (self.settings.has_started or self.settings.runs_by_hand):
+            self._opened()
+        nursery.start_soon(self.live, name=self.path)
+
     async def live(self) -> None:
         """The host task: from the start to the end."""
         try:
@@ -131,7 +141,7 @@ class Cell:
                 self.fail(rest)
             self._end()
             if rest is not None and not isinstance(rest, Exception):
-                raise rest from None  # KeyboardInterrupt and the like are nobody's failure
+                raise_interrupt(rest)
             if cancelled is not None:
                 raise cancelled from None
         else:
@@ -141,12 +151,11 @@ class Cell:
         self.base = copy_context()
         self.host = host = Worker(self.turn, is_host=True)
         try:
-            if not (self.settings.has_started or self.settings.runs_by_hand):
-                self._opened()
-                if not self.inbox.queue:
-                    await host.rest()
+            if not self.turn.gate & STARTING and not self.inbox.queue:
+                await host.rest()
             if self.turn.gate & KILLED:
                 return
+            self.turn.watch()
             async with trio.open_nursery() as nursery:
                 self.nursery = nursery
                 if self.phase is Phase.DRAINING:
@@ -293,7 +302,7 @@ class Cell:
         else:
             self.cancelled()
             self._let_down(ask, entry)
-            raise rest
+            raise_interrupt(rest)
         if cancelled is not None:
             raise cancelled
         return False
@@ -342,8 +351,8 @@ class Cell:
             promise._settle(ERROR, self._end_error())
         else:
             if self.promises is None:
-                self.promises = WeakSet()
-            self.promises.add(cast(Promise[object], promise))
+                self.promises = WeakValueDictionary()
+            self.promises[next(_promise_numbers)] = cast(Promise[object], promise)
         return promise
 
     # -- ending --------------------------------------------------------------------------------------------------
@@ -362,6 +371,7 @@ class Cell:
             self.reason = Reason(End.STOPPED, why)
             self.deadline = trio.current_time() + (self.settings.shutdown_s if grace_s is None else grace_s)
             self.inbox.close(self.reason)
+            self.inbox.refuse_line()
         elif grace_s is not None:
             self.deadline = min(self.deadline, trio.current_time() + grace_s)
         self._set_deadline()
@@ -412,7 +422,7 @@ class Cell:
     def _cancel(self) -> None:
         self.turn.close_gate(KILLED)
         assert self.reason is not None
-        self.inbox.close(self.reason)
+        self.inbox.close(self.reason)  # the line is told at the end: who stands in it may be cancelled with us
         if self.nursery is not None:
             self.nursery.cancel_scope.cancel()
         elif self.host is not None and self.host in self.turn.idle:
@@ -431,7 +441,7 @@ class Cell:
             ask.fail(self._end_error())
         if self.io is not None:
             self.io.close()
-        for promise in tuple(self.promises or ()):
+        for promise in tuple((self.promises or {}).values()):
             if promise._state == PENDING:
                 promise._settle(ERROR, self._end_error())
         self.engine.signals.emit(self.path, Kind.STOP, reason)

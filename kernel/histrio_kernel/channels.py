@@ -14,15 +14,16 @@ One suite of tests runs against both, and so pins the order of those who wait, a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Generic, NoReturn, TypeVar, cast, final
+from typing import Final, Generic, NoReturn, Self, TypeVar, cast, final
 
 import trio
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled, enable_ki_protection
 
 from histrio_kernel.errors import ActorStopped, End, HistrioError, Reason
-from histrio_kernel.futures import ERROR, VALUE, Future, Pace, Waiter
+from histrio_kernel.futures import ERROR, VALUE, Future, Pace, Telling, Waiter
 from histrio_kernel.inbox import Inbox, Verdict
 from histrio_kernel.overflow import Policy
 from histrio_kernel.signals import Signals
@@ -78,8 +79,9 @@ class _End:
         self.close()
         await checkpoint()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         """Leaving the block closes this end."""
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -262,6 +264,7 @@ class _Alone:
 
     def __init__(self) -> None:
         self.pace: Final = Pace()
+        self.telling: Final[Telling] = deque()
         self.signals: Final = Signals(self._listens, self._reader_failed)
 
     def now(self) -> float:

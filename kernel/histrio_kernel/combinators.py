@@ -16,14 +16,16 @@ that does not end in time costs a timer.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from typing import Any, Final, Generic, TypeVar, cast, overload
+from typing import Any, Final, Generic, NoReturn, TypeVar, cast, overload
 
 import attrs
+from trio.lowlevel import checkpoint_if_cancelled
 
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import FutureCancelled, HistrioError, LoserStuck
-from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Pace, Waiter, World
+from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Pace, Telling, Waiter, World
 
 __all__ = ["Left", "Right", "Winner", "all_of", "any_of", "await_both", "await_either", "both", "either", "first_of"]
 
@@ -60,12 +62,13 @@ class Winner(Generic[T_co]):
 class _Combined(Future[T], Waiter):
     """What all combinators share: the operands, who of them is still to end, and whom we asked to."""
 
-    __slots__ = ("_abandoned", "_left", "_operands", "_ours")
+    __slots__ = ("_abandoned", "_left", "_left_alone", "_operands", "_ours")
 
     def __init__(self, world: World, operands: Sequence[Future[object]]) -> None:
         super().__init__(world)
         self._operands: Final = tuple(operands)
         self._ours: set[Future[object]] = set()
+        self._left_alone: frozenset[Future[object]] = frozenset()
         self._left = 0
         self._abandoned = False
 
@@ -103,10 +106,29 @@ class _Combined(Future[T], Waiter):
         self._detach(waiter)
         return True
 
+    def looks(self) -> bool:
+        waiters = [] if self._waiter is None else [self._waiter, *(self._others or ())]
+        return any(waiter.looks() for waiter in waiters)
+
     def _see(self) -> None:
         self._seen = True
         for operand in self._operands:
-            operand._see()
+            if operand not in self._left_alone:
+                operand._see()
+
+    async def _raise(self) -> NoReturn:
+        if any(operand._state == CANCELLED and operand not in self._ours for operand in self._operands):
+            await checkpoint_if_cancelled()  # as of a cancelled future: whoever is itself cancelled sees that
+            ended = self._world.ended()
+            if ended is not None:
+                raise ended
+        await super()._raise()
+
+    def _settle_by(self, operand: Future[object], error: BaseException) -> None:
+        """End with the error of `operand`, and with the traceback that it was stored with."""
+        self._settle(ERROR, error)
+        if operand._state == ERROR:
+            self._traceback = operand._traceback
 
     def _error_of(self, operand: Future[object]) -> BaseException | None:
         """The error of an ended operand; a cancellation that we asked for is none."""
@@ -149,11 +171,12 @@ class _AllOf(_Combined[T]):
     def _end_if_over(self) -> None:
         if self._left or self._state != PENDING:
             return
-        errors = [error for error in map(self._error_of, self._unique()) if error is not None]
-        if len(errors) > 1:
-            self._settle(ERROR, BaseExceptionGroup(f"{len(errors)} of {len(self._operands)} futures failed", errors))
-        elif errors:
-            self._settle(ERROR, errors[0])
+        failed = [(operand, error) for operand in self._unique() if (error := self._error_of(operand)) is not None]
+        if len(failed) > 1:
+            text = f"{len(failed)} of {len(self._operands)} futures failed"
+            self._settle(ERROR, BaseExceptionGroup(text, [error for _, error in failed]))
+        elif failed:
+            self._settle_by(*failed[0])
         elif all(operand._state == VALUE for operand in self._operands):
             self._settle(VALUE, tuple(operand._result for operand in self._operands))
         else:
@@ -208,12 +231,24 @@ class _OneOf(_Combined[T]):
     def _win(self, winner: Future[object]) -> None:
         self._winner = winner
         self._won_at = self._world.now()
+        before = self._operands[: self._operands.index(winner)]
+        if winner._state == VALUE and any(o._state == PENDING and o._may_tie() for o in before):
+            # It may be about to end at this very reading of the clock; cancelled now, it could not.
+            self._disarm = self._world.after(0, self._end_losers)
+        else:
+            self._end_losers()
+
+    def _end_losers(self) -> None:
+        """Leave the losers alone, or have them cancelled and wait for their end."""
+        if self._state != PENDING:
+            return
         if self._keep:
             self._leave_losers()
-            return
-        self._demand_end()
-        if self._left:
-            self._disarm = self._world.after(self._cleanup_s, self._give_up)
+        else:
+            self._demand_end()
+            if any(operand._state == PENDING for operand in self._operands):
+                self._disarm = self._world.after(self._cleanup_s, self._give_up)
+        self._end_if_over()
 
     def _tie(self, loser: Future[object]) -> None:
         """Two values at one reading of the clock: the one further to the left has won."""
@@ -235,21 +270,25 @@ class _OneOf(_Combined[T]):
         self._end_if_over()
 
     def _leave_losers(self) -> None:
-        for operand in self._unique():
-            if operand._state == PENDING:
-                operand._detach(self)
-        self._left = 0
+        pending = [operand for operand in self._unique() if operand._state == PENDING]
+        for operand in pending:
+            operand._detach(self)
+        self._left_alone = frozenset(pending)
+        self._left -= len(pending)
 
     def _end_if_over(self) -> None:
         if self._left or self._state != PENDING:
             return
-        if self._disarm is not None:
-            self._disarm()
+        disarm, self._disarm = self._disarm, None
+        if disarm is not None:
+            disarm()
         winner = self._winner
         if winner is not None and winner._state == VALUE:
             self._settle(VALUE, self._wrap(self._operands.index(winner), winner._result))
         elif winner is not None:
-            self._settle(ERROR, self._error_of(winner))
+            error = self._error_of(winner)
+            assert error is not None
+            self._settle_by(winner, error)
         else:
             self._settle_without_winner()
 
@@ -359,16 +398,18 @@ def _side(index: int, value: object) -> object:
 
 def _futures(name: str, given: Sequence[object]) -> tuple[Future[object], ...]:
     """The arguments, if all are futures; else an error that shows the right call."""
-    for argument in given:
-        if not isinstance(argument, Future):
-            raise TypeError(_wrong_operand(name, argument))
+    wrong = [argument for argument in given if not isinstance(argument, Future)]
+    for argument in wrong:
+        if isinstance(argument, Coroutine):
+            cast(Coroutine[object, object, object], argument).close()  # it is reported here, not as never awaited
+    if wrong:
+        raise TypeError(_wrong_operand(name, wrong[0]))
     return cast(tuple[Future[object], ...], tuple(given))
 
 
 def _wrong_operand(name: str, argument: object) -> str:
     if isinstance(argument, Coroutine):
         coroutine = cast(Coroutine[object, object, object], argument)
-        coroutine.close()
         called = getattr(coroutine, "__name__", "fetch")
         return (
             f"{name}() takes futures, which have started; {called}(...) is a coroutine, which has not.\n"
@@ -386,6 +427,7 @@ class _Nowhere:
 
     def __init__(self) -> None:
         self.pace: Final = Pace()
+        self.telling: Final[Telling] = deque()
 
     def now(self) -> float:
         return 0.0

@@ -15,7 +15,7 @@ import trio
 from histrio_kernel.bounds import bound
 from histrio_kernel.driver import Driver
 from histrio_kernel.errors import ActorStopped, HistrioError, Reason
-from histrio_kernel.futures import Pace
+from histrio_kernel.futures import Pace, Telling
 from histrio_kernel.letters import DeadLetter, DeadLetters
 from histrio_kernel.signals import Signals
 
@@ -57,6 +57,7 @@ class Engine:
         "reports",
         "signals",
         "signals_changed",
+        "telling",
     )
 
     def __init__(
@@ -73,6 +74,7 @@ class Engine:
         self.driver: Final = driver
         self.nursery: Final = nursery
         self.pace: Final = _pace_of_this_run()
+        self.telling: Final[Telling] = deque()
         self.signals: Final = Signals(self._signals_change, self._reader_failed)
         self.signals_changed: Callable[[bool], None] | None = None
         self.host: object = None

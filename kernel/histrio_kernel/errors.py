@@ -7,7 +7,7 @@ any more; the others speak of one call.
 from __future__ import annotations
 
 import enum
-from typing import Final, cast, final
+from typing import Final, NoReturn, cast, final
 
 import attrs
 import trio
@@ -31,6 +31,7 @@ __all__ = [
     "StaleState",
     "SystemFailed",
     "Unbound",
+    "raise_interrupt",
     "split_cancelled",
 ]
 
@@ -199,6 +200,19 @@ def split_cancelled(error: BaseException) -> tuple[BaseException | None, BaseExc
     group = cast("BaseExceptionGroup[BaseException]", error)
     cancelled, rest = group.split(trio.Cancelled)
     return _bare(cancelled), rest if cancelled is None else _bare(rest)
+
+
+def raise_interrupt(error: BaseException) -> NoReturn:
+    """Raise the `KeyboardInterrupt` or the like in `error`, bare: it is nobody's failure and goes to the top.
+
+    What else is in a group with it is its `__cause__`.
+    """
+    first = error
+    while isinstance(first, BaseExceptionGroup):
+        members = cast("BaseExceptionGroup[BaseException]", first).exceptions
+        first = next((member for member in members if not isinstance(member, Exception | trio.Cancelled)), members[0])
+    alone = _bare(error) is first
+    raise first from (None if alone else error)
 
 
 def _bare(error: BaseException | None) -> BaseException | None:

@@ -14,12 +14,16 @@ order in which they came. Nothing else in this file wakes anybody.
 # tasks that run handlers to their workers. A context variable would not do, child tasks inherit it, and they never
 # hold the turn (A17).
 #
+# A waiter may settle other futures in reaction (`either` cancels its loser). Who waits for those is told after all who
+# wait for the first, so that everybody hears of outcomes in the order in which they were written.
+#
 # `abort` may return FAILED: the wait then ends when the operation has ended (F5). `_abandon` decides that, and each
 # kind of future has its own answer: an operation is cancelled with its last awaiter, an ask is withdrawn, a promise
 # does not care.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast, final
@@ -43,6 +47,7 @@ __all__ = [
     "PlainWait",
     "Promise",
     "RaiseCancel",
+    "Telling",
     "Waiter",
     "World",
 ]
@@ -51,6 +56,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 RaiseCancel = Callable[[], NoReturn]
+Telling = deque[tuple["Future[object]", "Waiter", "list[Waiter] | None"]]
 
 PENDING: Final = 0
 VALUE: Final = 1
@@ -89,6 +95,11 @@ class World(Protocol):
         """What makes a run of awaits that need not wait yield now and then."""
         ...
 
+    @property
+    def telling(self) -> Telling:
+        """Outcomes whose waiters have not all been told yet, in the order in which they were written."""
+        ...
+
     def now(self) -> float:
         """The reading of the system's clock, in seconds."""
         ...
@@ -114,6 +125,10 @@ class Waiter:
     def settled(self, future: Future[object]) -> None:
         """`future` has its outcome. Called once for each attachment; must not raise."""
         raise NotImplementedError
+
+    def looks(self) -> bool:
+        """Whether somebody receives the outcome, so that an error in it is not lost."""
+        return True
 
 
 class Holder(Waiter):
@@ -205,6 +220,10 @@ class Future(Generic[T_co]):
         """
         return False
 
+    def _may_tie(self) -> bool:
+        """Whether a cancelled one may still end with a value, so that `either` should let it finish its step."""
+        return True
+
     def _attach(self, waiter: Waiter) -> None:
         assert self._state == PENDING
         if self._waiter is None:
@@ -234,13 +253,21 @@ class Future(Generic[T_co]):
         if state == ERROR:
             self._traceback = cast(BaseException, result).__traceback__
         waiter = self._waiter
-        if waiter is not None:
-            others = self._others
-            self._waiter = self._others = None
-            waiter.settled(self)
+        if waiter is None:
+            return
+        others = self._others
+        self._waiter = self._others = None
+        telling = self._world.telling
+        telling.append((self, waiter, others))
+        if len(telling) > 1:
+            return  # we were settled in reaction to another outcome, which is told first
+        while telling:
+            future, waiter, others = telling[0]
+            waiter.settled(future)
             if others is not None:
                 for other in others:
-                    other.settled(self)
+                    other.settled(future)
+            telling.popleft()
 
     def _error(self) -> BaseException:
         """The error of a future that ended with one."""
@@ -263,6 +290,8 @@ class Future(Generic[T_co]):
         """Raise what is not a value. Only a cancelled task is a checkpoint here."""
         self._see()
         if self._state == ERROR:
+            if type(self._error()) is ActorStopped:  # whoever ends together with that actor is cancelled, not failed
+                await trio.lowlevel.checkpoint_if_cancelled()
             raise self._error().with_traceback(self._traceback)
         assert self._state == CANCELLED
         await trio.lowlevel.checkpoint_if_cancelled()

@@ -169,9 +169,16 @@ async def _end_made(worker: Worker, error: BaseException | None) -> None:
     if error is not None:
         for future in futures:
             future.cancel()
-    for future in futures:
-        if future._state == PENDING:
-            await _Over(future)
+    try:
+        for future in futures:
+            if future._state == PENDING:
+                await _Over(future)
+    except BaseException as interruption:  # the actor is being cancelled
+        for one in tracked:
+            one.hand_over()
+        if error is None or isinstance(error, trio.Cancelled):
+            raise
+        raise BaseExceptionGroup(f"{worker.turn.inbox.path}: ended while it failed", [interruption, error]) from None
     lost = [one.lost_error() for one in tracked]
     errors = [one for one in lost if one is not None]
     if not errors:

@@ -448,11 +448,14 @@ class Inbox:
 
     @enable_ki_protection
     def close(self, reason: Reason) -> None:
-        """Take nothing in any more; whoever stands in line is told."""
-        if self.closed is not None:
-            return
-        self.closed = reason
-        self.set_limit()
+        """Take nothing in any more."""
+        if self.closed is None:
+            self.closed = reason
+            self.set_limit()
+
+    @enable_ki_protection
+    def refuse_line(self) -> None:
+        """Tell those who stand in line that they will not be let in."""
         line, self.line = self.line, None
         for entry in line or ():
             if isinstance(entry, Ask):
@@ -465,6 +468,7 @@ class Inbox:
         """The actor has ended: answer every queued ask; what was only told becomes a dead letter (A10)."""
         self.close(reason)
         self.closed = reason
+        self.refuse_line()
         entries = [self.open_entry(entry) for entry in self.queue]
         self.queue.clear()
         for entry in entries:

@@ -112,6 +112,13 @@ class Operation(Future[T]):
         """The error that nobody has looked at, if there is one."""
         return self._error() if self._state == ERROR and not self._seen else None
 
+    def hand_over(self) -> None:
+        """The handler that made this cannot see its end; whatever it ends by is the actor's."""
+        self._by_handler = False
+        error = self.lost_error()
+        if error is not None:
+            self._pool.owner.operation_failed(error)
+
     def _request_cancel(self) -> None:
         if self._io_task is None:
             self._pool.withdraw(self)
@@ -128,7 +135,8 @@ class Operation(Future[T]):
 
     def _end(self, state: int, result: object) -> None:
         """The work is over."""
-        nobody = self._waiter is None
+        waiters = [] if self._waiter is None else [self._waiter, *(self._others or ())]
+        nobody = not any(waiter.looks() for waiter in waiters)
         self._settle(state, result)
         if self._pool.engine.signals.heard:
             self._pool.engine.signals.emit(self._pool.owner.path, Kind.RESOLVED, repr(self))

@@ -124,6 +124,10 @@ class Tracked(Protocol):
         """The error that nobody has looked at, if there is one."""
         ...
 
+    def hand_over(self) -> None:
+        """The handler cannot see its end; the actor does."""
+        ...
+
 
 @final
 class Turn:
@@ -214,8 +218,12 @@ class Turn:
         self.free = False
         self.inbox.hungry = False
         if not self.watched:
-            self.watched = True
-            self.engine.watch(self)
+            self.watch()
+
+    def watch(self) -> None:
+        """Have it looked at from time to time, from now on and until it is free at such a look."""
+        self.watched = True
+        self.engine.watch(self)
 
     def _grant(self, worker: Worker) -> None:
         assert worker.state is READY

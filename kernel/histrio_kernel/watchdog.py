@@ -69,8 +69,10 @@ class Watchdog:
             assert isinstance(turn, Turn)
             worker = turn.holder()
             call = None if worker is None else _call_of(worker)
-            if worker is None or call is None:
+            if turn.free:
                 self._let_go(turn)
+            elif worker is None or call is None:
+                self._holds.pop(turn, None)  # it is between two calls
             else:
                 self._look_at(turn, worker, call)
 
@@ -136,11 +138,15 @@ def _coroutines(worker: Worker) -> list[types.CoroutineType[object, object, obje
 def _inside(worker: Worker) -> list[types.CoroutineType[object, object, object]]:
     """The coroutines of the call that a worker is in: the handler's and what it awaits."""
     chain = _coroutines(worker)
+    if worker.is_visitor:
+        return chain
     loops = [index for index, coroutine in enumerate(chain) if coroutine.cr_code in _LOOPS]
     return chain[loops[-1] + 1 :] if loops else []
 
 
 def _call_of(worker: Worker) -> object | None:
+    if worker.is_visitor:
+        return worker
     inside = _inside(worker)
     return inside[0] if inside else None
 
