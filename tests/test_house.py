@@ -31,8 +31,8 @@ LINES_MAX: Final = 500
 # The floors of the kernel, from the ground. A module imports from its own floor and from those below.
 FLOORS: Final[tuple[tuple[str, ...], ...]] = (
     ("errors", "bounds", "lifecycle", "signals", "futures", "combinators", "letters", "combine", "machine.core"),
-    ("inbox", "driver", "engine", "real", "log", "log_format"),
-    ("turn", "handling"),
+    ("asks", "overflow", "inbox", "channels", "driver", "engine", "real", "log", "log_format"),
+    ("turn", "visiting", "settings", "handling"),
     ("io", "doors"),
     ("machine.shell", "cell", "watchdog"),
 )
@@ -47,7 +47,9 @@ FORBIDDEN: Final = {
 INSIDE_TRIO: Final = "kernel/histrio_kernel/simulation/"
 
 # Files of more than LINES_MAX lines, each with its reason.
-LONG: Final[dict[str, str]] = {}
+LONG: Final[dict[str, str]] = {
+    "kernel/histrio_kernel/inbox.py": "one class: queue, line and selection change together and share their invariants",
+}
 
 # The numbered promises of the design that the code has reached.
 PROMISES: Final = tuple(

@@ -8,13 +8,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar, final
 
-if TYPE_CHECKING:
-    from typing import Self
-
-    from histrio_kernel.asks import Ask
-    from histrio_kernel.errors import Refusal
+from histrio_kernel.asks import Ask
+from histrio_kernel.errors import Refusal
 
 __all__ = ["Askable", "Envelope", "Request"]
 

@@ -137,6 +137,7 @@ class InboxSendChannel(_End, trio.abc.SendChannel[T_contra], Generic[T_contra]):
         """Put nothing more in: receivers get what is in, then `EndOfChannel`. Not a checkpoint."""
         self._closed = True
         self._shared.inbox.close(_NO_MORE_MAIL)
+        self._shared.inbox.refuse_line()
         self._shared.tell_receivers(trio.EndOfChannel)
 
 
@@ -187,6 +188,7 @@ class InboxReceiveChannel(_End, trio.abc.ReceiveChannel[T_co], Generic[T_co]):
         """Take nothing more out: what is in is lost, and senders get `BrokenResourceError`. Not a checkpoint."""
         self._closed = True
         self._shared.inbox.close(_NO_READER)
+        self._shared.inbox.refuse_line()
         self._shared.inbox.queue.clear()
         self._shared.tell_receivers(trio.ClosedResourceError)
 

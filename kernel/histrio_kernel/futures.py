@@ -290,8 +290,6 @@ class Future(Generic[T_co]):
         """Raise what is not a value. Only a cancelled task is a checkpoint here."""
         self._see()
         if self._state == ERROR:
-            if type(self._error()) is ActorStopped:  # whoever ends together with that actor is cancelled, not failed
-                await trio.lowlevel.checkpoint_if_cancelled()
             raise self._error().with_traceback(self._traceback)
         assert self._state == CANCELLED
         await trio.lowlevel.checkpoint_if_cancelled()
