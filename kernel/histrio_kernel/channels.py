@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Generic, NoReturn, Self, TypeVar, cast, final
+from typing import Final, Generic, Self, TypeVar, cast, final
 
 import trio
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled, enable_ki_protection
@@ -34,8 +34,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
 
-_NO_MORE_MAIL: Final = Reason(End.STOPPED, "the send channel was closed")
-_NO_READER: Final = Reason(End.STOPPED, "the receive channel was closed")
+_CLOSED: Final = Reason(End.STOPPED, "one end of the channel was closed")
 
 
 def open_inbox(inbox_max: int) -> tuple[InboxSendChannel[T], InboxReceiveChannel[T]]:
@@ -107,10 +106,7 @@ class InboxSendChannel(_End, trio.abc.SendChannel[T_contra], Generic[T_contra]):
         if self._offer(value):
             await cancel_shielded_checkpoint()
             return
-        try:
-            await self._shared.inbox.send(value)
-        except ActorStopped as error:
-            _refuse(error.reason)
+        await self._shared.inbox.send(value)
 
     @enable_ki_protection
     def send_nowait(self, value: T_contra) -> None:
@@ -129,16 +125,14 @@ class InboxSendChannel(_End, trio.abc.SendChannel[T_contra], Generic[T_contra]):
             raise trio.ClosedResourceError
         try:
             return self._shared.inbox.offer(value) is not Verdict.FULL
-        except ActorStopped as error:
-            _refuse(error.reason)
+        except ActorStopped:
+            raise trio.BrokenResourceError from None
 
     @enable_ki_protection
     def close(self) -> None:
         """Put nothing more in: receivers get what is in, then `EndOfChannel`. Not a checkpoint."""
         self._closed = True
-        self._shared.inbox.close(_NO_MORE_MAIL)
-        self._shared.inbox.refuse_line()
-        self._shared.tell_receivers(trio.EndOfChannel)
+        self._shared.end(senders=trio.ClosedResourceError, receivers=trio.EndOfChannel)
 
 
 @final
@@ -187,15 +181,8 @@ class InboxReceiveChannel(_End, trio.abc.ReceiveChannel[T_co], Generic[T_co]):
     def close(self) -> None:
         """Take nothing more out: what is in is lost, and senders get `BrokenResourceError`. Not a checkpoint."""
         self._closed = True
-        self._shared.inbox.close(_NO_READER)
-        self._shared.inbox.refuse_line()
+        self._shared.end(senders=trio.BrokenResourceError, receivers=trio.ClosedResourceError)
         self._shared.inbox.queue.clear()
-        self._shared.tell_receivers(trio.ClosedResourceError)
-
-
-def _refuse(reason: Reason) -> NoReturn:
-    """Raise what Trio raises in a sender when that end was closed which `reason` names."""
-    raise (trio.ClosedResourceError if reason is _NO_MORE_MAIL else trio.BrokenResourceError) from None
 
 
 @final
@@ -237,11 +224,15 @@ class _Shared:
         del self._line[receiving]
         self.inbox.hungry = bool(self._line)
 
-    def tell_receivers(self, error: type[Exception]) -> None:
-        """Nothing will come in for those who wait."""
+    def end(self, *, senders: type[Exception], receivers: type[Exception]) -> None:
+        """One end has been closed: whoever stands in a line is told so, by these errors."""
+        self.inbox.close(_CLOSED)
+        standing, self.inbox.line = self.inbox.line, None
+        for sender in standing or ():
+            sender._settle(ERROR, senders())
         for receiving in tuple(self._line):
             self.leave(receiving)
-            receiving._settle(ERROR, error())
+            receiving._settle(ERROR, receivers())
 
 
 @final

@@ -42,8 +42,10 @@ async def serve(worker: Worker) -> None:
     actor = turn.actor
     base = turn.owner.base
     batch_max = batch = bound("batch_max")
+    entry: object
     while True:
         if turn.ready or turn.gate & SHUT or not queue:
+            entry = None  # a parked worker keeps nothing alive
             if not await worker.rest():
                 return
             batch = batch_max

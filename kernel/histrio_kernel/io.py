@@ -297,6 +297,8 @@ class _IoTask(Holder):
                 self._raised(operation, error)
             else:
                 self._over(operation, VALUE, value)
+                del value
+            del operation  # a parked task keeps nothing alive
             if scope.cancel_called:
                 return
 

@@ -461,6 +461,7 @@ class Worker(Holder):
         if turn.gate & (KILLED | EXITING):
             return False
         self.state = IDLE
+        self.future = None
         turn.release()
         if self.is_parked():  # else the turn came back at once, to wind down
             turn.idle.append(self)
