@@ -185,13 +185,10 @@ class Cell:
         actor = self.actor
         assert actor is not None
         with trio.move_on_after(self.settings.start_s) as scope:
-            if not await self._hook(host, actor.started):
-                return False
-        if scope.cancelled_caught:
-            self.fail(TimeoutError(f"{self.path}: started() took longer than start_s = {self.settings.start_s} s"))
-            return False
-        self._opened()
-        return True
+            if await self._hook(host, actor.started, scope):
+                self._opened()
+                return True
+        return False
 
     def _opened(self) -> None:
         """The actor has started: mail is handled from now on."""
@@ -232,8 +229,10 @@ class Cell:
             self.turn.gate |= KILLED  # from here on nothing new is started, and this is no kill
             self.nursery.cancel_scope.cancel()
 
-    async def _hook(self, host: Worker, hook: Callable[[], Awaitable[None]]) -> bool:
-        """Run a hook of the actor as a handler; its error is the actor's failure."""
+    async def _hook(
+        self, host: Worker, hook: Callable[[], Awaitable[None]], limit: trio.CancelScope | None = None
+    ) -> bool:
+        """Run a hook of the actor as a handler; its error is the actor's failure, and so is to pass the *limit*."""
         try:
             await call_hook(host, hook)
         except BaseException as error:
@@ -242,6 +241,8 @@ class Cell:
                 raise
             if isinstance(rest, trio.EndOfChannel) and self.inbox.closed is not None:
                 return True
+            if limit is not None and limit.cancel_called:
+                self.fail(TimeoutError(f"{self.path}: started() took longer than start_s = {self.settings.start_s} s"))
             if isinstance(rest, Exception):
                 self.fail(rest)
             if cancelled is not None:

@@ -101,7 +101,12 @@ class Engine:
 
         async def wait() -> None:
             with scope:
-                await self.driver.clock.sleep(seconds)
+                try:
+                    await self.driver.clock.sleep(seconds)
+                except trio.Cancelled:
+                    if not scope.cancel_called:  # all is being cancelled; who waits under a shield must not wait for ever
+                        call()
+                    raise
                 call()
 
         self.nursery.start_soon(wait, name=f"histrio {self.name}: timer of {seconds} s")

@@ -293,7 +293,9 @@ class Inbox:
 
     def _conflate(self, latest: Latest, entry: object) -> bool:
         """Put `entry` in the place of a queued one of its key, if there is one."""
-        slot = self.slots.get(latest.key(message_of(entry))) if self.slots else None
+        key = latest.key(message_of(entry))
+        self._outdate(latest, key)
+        slot = self.slots.get(key) if self.slots else None
         if slot is None:
             return False
         older, slot.entry = slot.entry, entry
@@ -302,6 +304,17 @@ class Inbox:
         else:
             self.drop(older)
         return True
+
+    def _outdate(self, latest: Latest, key: Hashable) -> None:
+        """Those of this key who stand in line have been overtaken by a later message: they are delivered, and dropped."""
+        for entry in [one for one in self.line or () if latest.key(one.message) == key]:
+            assert self.line is not None
+            del self.line[entry]
+            if isinstance(entry, _Standing):
+                self.drop(entry.message)
+                entry._settle(VALUE, None)
+            else:
+                self.drop(entry)
 
     def drop(self, entry: object) -> None:
         """`entry` will never be handled, by policy: count it, tell of it, answer its asker."""
