@@ -58,7 +58,9 @@ class Ask(Future[R]):
     __slots__ = ("begun", "inbox", "message")
 
     def __init__(self, inbox: Mailbox, message: object) -> None:
-        super().__init__(inbox.engine)
+        self._world = inbox.engine  # what Future.__init__ does, without the call: there is one for each ask
+        self._state = PENDING
+        self._waiter = None
         self.inbox: Final = inbox
         self.message: Final = message
         self.begun = False
@@ -97,10 +99,8 @@ class Ask(Future[R]):
         self._result = _Unretrieved(self, error)
 
     def _see(self) -> None:
-        if not self._seen:
-            self._seen = True
-            if type(self._result) is _Unretrieved:
-                self._result = self._result.take()
+        if type(self._result) is _Unretrieved:
+            self._result = self._result.take()
 
     def _error(self) -> BaseException:
         return self._result.error if type(self._result) is _Unretrieved else super()._error()

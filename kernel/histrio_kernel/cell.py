@@ -21,12 +21,11 @@ changes only by the table in `lifecycle`.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from typing import Final, Protocol, TypeVar, cast, final
-from weakref import WeakValueDictionary
+from typing import Any, Final, Protocol, TypeVar, cast, final
+from weakref import ReferenceType
 
 import trio
 from trio.lowlevel import enable_ki_protection, reschedule
@@ -46,9 +45,6 @@ from histrio_kernel.turn import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTI
 __all__ = ["Cell", "Parent"]
 
 T = TypeVar("T")
-
-_promise_numbers: Final = itertools.count()
-"""So that an actor's promises end in the order in which they were made."""
 
 
 class Parent(Protocol):
@@ -108,7 +104,7 @@ class Cell:
         self.nursery: trio.Nursery | None = None
         self.host: Worker | None = None
         self.io: IoPool | None = None
-        self.promises: WeakValueDictionary[int, Promise[object]] | None = None
+        self.promises: list[ReferenceType[Promise[object]]] | None = None
         self.started: Promise[None] | None = None
         self.ended: Promise[None] | None = None
         self.inbox: Final = Inbox(engine, path, settings.policy)
@@ -351,10 +347,16 @@ class Cell:
         if self.phase in ENDED:
             promise._settle(ERROR, self._end_error())
         else:
-            if self.promises is None:
-                self.promises = WeakValueDictionary()
-            self.promises[next(_promise_numbers)] = cast(Promise[object], promise)
+            self._remember(promise)
         return promise
+
+    def _remember(self, promise: Promise[Any]) -> None:
+        """Keep it, in the order of making, for as long as it is pending and somebody has it."""
+        promises = self.promises = self.promises if self.promises is not None else []
+        promises.append(ReferenceType(promise))
+        if len(promises) & (len(promises) - 1) == 0:  # at every power of two
+            kept = [(one, known) for known in promises if (one := known()) is not None]
+            promises[:] = [known for one, known in kept if not one.is_done]
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -442,8 +444,9 @@ class Cell:
             ask.fail(self._end_error())
         if self.io is not None:
             self.io.close()
-        for promise in tuple((self.promises or {}).values()):
-            if promise._state == PENDING:
+        for known in self.promises or ():
+            promise = known()
+            if promise is not None and promise._state == PENDING:
                 promise._settle(ERROR, self._end_error())
         self.engine.signals.emit(self.path, Kind.STOP, reason)
         self.engine.signals.forget(self.path)

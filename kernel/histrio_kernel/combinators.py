@@ -36,6 +36,8 @@ D = TypeVar("D")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+_NONE: Final[frozenset[Future[object]]] = frozenset()
+
 
 @attrs.frozen
 class Left(Generic[T_co]):
@@ -62,39 +64,40 @@ class Winner(Generic[T_co]):
 class _Combined(Future[T], Waiter):
     """What all combinators share: the operands, who of them is still to end, and whom we asked to."""
 
-    __slots__ = ("_abandoned", "_left", "_left_alone", "_operands", "_ours")
+    __slots__ = ("_abandoned", "_left", "_left_alone", "_operands", "_ours", "_unique")
 
-    def __init__(self, world: World, operands: Sequence[Future[object]]) -> None:
+    _sees = True
+    is_leaf = False
+
+    def __init__(self, world: World, operands: tuple[Future[object], ...]) -> None:
         super().__init__(world)
-        self._operands: Final = tuple(operands)
-        self._ours: set[Future[object]] = set()
-        self._left_alone: frozenset[Future[object]] = frozenset()
-        self._left = 0
+        self._operands: Final = operands
+        self._unique: Final = tuple(dict.fromkeys(operands))
+        self._ours: frozenset[Future[object]] | set[Future[object]] = _NONE
+        self._left_alone: frozenset[Future[object]] = _NONE
         self._abandoned = False
-
-    def _unique(self) -> list[Future[object]]:
-        return list(dict.fromkeys(self._operands))
-
-    def _listen(self) -> None:
-        for operand in self._unique():
+        self._left = 0
+        for operand in self._unique:
             if operand._state == PENDING:
                 operand._attach(self)
                 self._left += 1
 
+    def _pending(self) -> list[Future[object]]:
+        """The operands that are still to end; from now on their cancellation is ours."""
+        pending = [operand for operand in self._unique if operand._state == PENDING]
+        self._ours = self._ours.union(pending)
+        return pending
+
     def _demand_end(self) -> None:
         """Cancel every operand that is still pending. Some end at once and come back through `settled`."""
-        pending = [operand for operand in self._unique() if operand._state == PENDING]
-        self._ours.update(pending)
-        for operand in pending:
+        for operand in self._pending():
             operand.cancel()
 
     def _request_cancel(self) -> None:
         if self._abandoned:
             return
         self._abandoned = True
-        pending = [operand for operand in self._unique() if operand._state == PENDING]
-        self._ours.update(pending)
-        for operand in pending:
+        for operand in self._pending():
             if operand._state == PENDING and operand._abandon(self):
                 self._left -= 1
         self._end_if_over()
@@ -107,11 +110,9 @@ class _Combined(Future[T], Waiter):
         return True
 
     def looks(self) -> bool:
-        waiters = [] if self._waiter is None else [self._waiter, *(self._others or ())]
-        return any(waiter.looks() for waiter in waiters)
+        return any(waiter.looks() for waiter in self._waiters())
 
     def _see(self) -> None:
-        self._seen = True
         for operand in self._operands:
             if operand not in self._left_alone:
                 operand._see()
@@ -150,11 +151,10 @@ class _AllOf(_Combined[T]):
 
     __slots__ = ("_failed",)
 
-    def __init__(self, world: World, operands: Sequence[Future[object]]) -> None:
+    def __init__(self, world: World, operands: tuple[Future[object], ...]) -> None:
         super().__init__(world, operands)
         self._failed = False
-        self._listen()
-        if any(operand._state in (ERROR, CANCELLED) for operand in self._operands):
+        if any(operand._state > VALUE for operand in operands):
             self._fail()
         self._end_if_over()
 
@@ -171,7 +171,10 @@ class _AllOf(_Combined[T]):
     def _end_if_over(self) -> None:
         if self._left or self._state != PENDING:
             return
-        failed = [(operand, error) for operand in self._unique() if (error := self._error_of(operand)) is not None]
+        if not self._failed and not self._abandoned:
+            self._settle(VALUE, tuple([operand._result for operand in self._operands]))
+            return
+        failed = [(operand, error) for operand in self._unique if (error := self._error_of(operand)) is not None]
         if len(failed) > 1:
             text = f"{len(failed)} of {len(self._operands)} futures failed"
             self._settle(ERROR, BaseExceptionGroup(text, [error for _, error in failed]))
@@ -194,7 +197,7 @@ class _OneOf(_Combined[T]):
     def __init__(
         self,
         world: World,
-        operands: Sequence[Future[object]],
+        operands: tuple[Future[object], ...],
         wrap: Callable[[int, object], object],
         *,
         success_only: bool,
@@ -209,7 +212,6 @@ class _OneOf(_Combined[T]):
         self._winner: Future[object] | None = None
         self._won_at = 0.0
         self._disarm: Callable[[], None] | None = None
-        self._listen()
         winner = next((operand for operand in self._operands if self._wins(operand)), None)
         if winner is not None:
             self._win(winner)
@@ -262,7 +264,7 @@ class _OneOf(_Combined[T]):
     def _give_up(self) -> None:
         if self._state != PENDING:
             return
-        for operand in self._unique():
+        for operand in self._unique:
             if operand._state == PENDING:
                 text = f"{operand!r} lost and was cancelled {self._cleanup_s} s ago, and has not ended; its owner waits"
                 self._world.report(LoserStuck(text))
@@ -270,7 +272,7 @@ class _OneOf(_Combined[T]):
         self._end_if_over()
 
     def _leave_losers(self) -> None:
-        pending = [operand for operand in self._unique() if operand._state == PENDING]
+        pending = [operand for operand in self._unique if operand._state == PENDING]
         for operand in pending:
             operand._detach(self)
         self._left_alone = frozenset(pending)
@@ -293,11 +295,11 @@ class _OneOf(_Combined[T]):
             self._settle_without_winner()
 
     def _settle_without_winner(self) -> None:
-        errors = [error for error in map(self._error_of, self._unique()) if error is not None]
+        errors = [error for error in map(self._error_of, self._unique) if error is not None]
         if any(operand in self._ours and operand._state != ERROR for operand in self._operands):
             self._settle(CANCELLED, None)  # we were abandoned, and so did not let everybody try
         else:
-            assert len(errors) == len(self._unique()), self
+            assert len(errors) == len(self._unique), self
             self._settle(ERROR, BaseExceptionGroup(f"none of {len(self._operands)} futures succeeded", errors))
 
     def _waits_for_mail(self, inbox: object, in_hand: Collection[object]) -> bool:

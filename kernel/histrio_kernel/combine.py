@@ -38,9 +38,7 @@ import trio
 
 __all__ = ("Combiner", "Job")
 
-TOGETHER: Final = (
-    32  # how many are woken together; more save scheduling rounds, and cost more if the order is all random
-)
+TOGETHER: Final = 32  # woken at once: more would save scheduling rounds, and cost more in an order that is all random
 
 
 class Job:

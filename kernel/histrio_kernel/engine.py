@@ -84,7 +84,7 @@ class Engine:
         self.report_count = 0
         self.on_report = on_report
         self.closed: Reason | None = None
-        self.awake: Final[set[object]] = set()
+        self.awake: Final[dict[object, None]] = {}
         self.on_awake: Callable[[], None] | None = None
 
     def now(self) -> float:
@@ -104,7 +104,9 @@ class Engine:
                 try:
                     await self.driver.clock.sleep(seconds)
                 except trio.Cancelled:
-                    if not scope.cancel_called:  # all is being cancelled; who waits under a shield must not wait for ever
+                    if (
+                        not scope.cancel_called
+                    ):  # all is being cancelled; who waits under a shield must not wait for ever
                         call()
                     raise
                 call()
@@ -126,7 +128,7 @@ class Engine:
 
     def watch(self, turn: object) -> None:
         """A turn that was free has been taken: somebody should look after it from time to time."""
-        self.awake.add(turn)
+        self.awake[turn] = None
         if self.on_awake is not None:
             self.on_awake()
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast, final
+from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar, cast, final
 
 import trio
 from outcome import capture
@@ -56,7 +56,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 RaiseCancel = Callable[[], NoReturn]
-Telling = deque[tuple["Future[object]", "Waiter", "list[Waiter] | None"]]
+Telling = deque[tuple["Future[object]", "tuple[Waiter, ...]"]]
 
 PENDING: Final = 0
 VALUE: Final = 1
@@ -122,6 +122,9 @@ class Waiter:
 
     __slots__ = ()
 
+    is_leaf: ClassVar[bool] = True
+    """Whether being told makes it settle nothing else."""
+
     def settled(self, future: Future[object]) -> None:
         """`future` has its outcome. Called once for each attachment; must not raise."""
         raise NotImplementedError
@@ -160,16 +163,18 @@ class Future(Generic[T_co]):
     `Ref.ask` (withdrawn if still queued), `Actor.promise` (nothing).
     """
 
-    __slots__ = ("_others", "_result", "_seen", "_state", "_traceback", "_waiter", "_world")
+    __slots__ = ("_result", "_state", "_traceback", "_waiter", "_world")
+
+    _sees: ClassVar[bool] = False
+    """Whether somebody must know that a value was received; who received an error is always told."""
+
+    _result: object
+    _traceback: TracebackType | None  # only of an error
 
     def __init__(self, world: World) -> None:
         self._world: World = world
         self._state: int = PENDING
-        self._result: object = None
-        self._traceback: TracebackType | None = None
-        self._waiter: Waiter | None = None
-        self._others: list[Waiter] | None = None
-        self._seen = False
+        self._waiter: Waiter | dict[Waiter, None] | None = None
 
     @property
     def is_done(self) -> bool:
@@ -191,7 +196,7 @@ class Future(Generic[T_co]):
         task = current_task()
         holder = HOLDERS.get(task)
         if holder is None:
-            return PlainWait(task).wait(self).__await__()
+            return PlainWait(task, self).wait(self).__await__()
         return holder.suspend(self).__await__()
 
     def __repr__(self) -> str:
@@ -226,23 +231,32 @@ class Future(Generic[T_co]):
 
     def _attach(self, waiter: Waiter) -> None:
         assert self._state == PENDING
-        if self._waiter is None:
+        present = self._waiter
+        if present is None:
             self._waiter = waiter
-        elif self._others is None:
-            self._others = [waiter]
+        elif isinstance(present, dict):
+            present[waiter] = None
         else:
-            self._others.append(waiter)
+            self._waiter = {present: None, waiter: None}
 
     def _detach(self, waiter: Waiter) -> None:
-        """Take one attachment of `waiter` off; its order among the others does not change."""
+        """Take `waiter` off; the order of the others does not change."""
         if self._waiter is waiter:
-            self._waiter = self._others.pop(0) if self._others else None
-        elif self._others and waiter in self._others:
-            self._others.remove(waiter)
+            self._waiter = None
+        elif isinstance(self._waiter, dict):
+            self._waiter.pop(waiter, None)
+
+    def _waiters(self) -> tuple[Waiter, ...]:
+        """Who waits, in the order in which they came."""
+        present = self._waiter
+        if isinstance(present, dict):
+            return tuple(present)
+        return () if present is None else (present,)
 
     def _alone(self, waiter: Waiter) -> bool:
         """Whether `waiter` is the only one who waits."""
-        return self._waiter is waiter and not self._others
+        present = self._waiter
+        return present is waiter or (isinstance(present, dict) and len(present) == 1 and waiter in present)
 
     @enable_ki_protection
     def _settle(self, state: int, result: object) -> None:
@@ -255,19 +269,18 @@ class Future(Generic[T_co]):
         waiter = self._waiter
         if waiter is None:
             return
-        others = self._others
-        self._waiter = self._others = None
+        self._waiter = None
         telling = self._world.telling
-        telling.append((self, waiter, others))
-        if len(telling) > 1:
-            return  # we were settled in reaction to another outcome, which is told first
-        while telling:
-            future, waiter, others = telling[0]
-            waiter.settled(future)
-            if others is not None:
-                for other in others:
-                    other.settled(future)
-            telling.popleft()
+        if not telling and not isinstance(waiter, dict) and waiter.is_leaf:
+            waiter.settled(self)
+            return
+        telling.append((self, tuple(waiter) if isinstance(waiter, dict) else (waiter,)))
+        if len(telling) == 1:  # else we were settled in reaction to another outcome, which is told first
+            while telling:
+                future, waiters = telling[0]
+                for one in waiters:
+                    one.settled(future)
+                telling.popleft()
 
     def _error(self) -> BaseException:
         """The error of a future that ended with one."""
@@ -276,13 +289,16 @@ class Future(Generic[T_co]):
 
     def _see(self) -> None:
         """Somebody has received the outcome, so an error in it is not lost."""
-        self._seen = True
 
     def _completed(self) -> Generator[object, Any, T_co]:
-        if self._world.pace.due():
+        pace = self._world.pace
+        pace.left -= 1
+        if pace.left <= 0:
+            pace.restart()
             yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105 - awaited by hand
         if self._state == VALUE:
-            self._see()
+            if self._sees:
+                self._see()
             return cast(T_co, self._result)
         return (yield from self._raise().__await__())
 
@@ -305,18 +321,18 @@ class PlainWait(Waiter):
 
     __slots__ = ("future", "raise_cancel", "task")
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.future: Future[object] | None = None
+    def __init__(self, task: Task, future: Future[object]) -> None:
+        self.task: Final = task
+        self.future: Final = future
         self.raise_cancel: RaiseCancel | None = None
 
     async def wait(self, future: Future[T]) -> T:
-        """Wait until `future` is over, and have its outcome."""
-        self.future = future
+        """Wait until `future`, which is ours, is over, and have its outcome."""
         future._attach(self)
         await wait_task_rescheduled(self._abort)
         if future._state == VALUE:
-            future._see()
+            if future._sees:
+                future._see()
             return cast(T, future._result)
         return await future._raise()
 
@@ -329,7 +345,6 @@ class PlainWait(Waiter):
 
     def _abort(self, raise_cancel: RaiseCancel) -> Abort:
         future = self.future
-        assert future is not None
         if future._state != PENDING:  # told already, and on its way: the outcome is delivered
             return Abort.FAILED
         self.raise_cancel = raise_cancel

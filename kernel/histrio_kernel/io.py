@@ -15,7 +15,6 @@ starts are part of it and not counted: else the outer ones could hold every plac
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, cast, final
@@ -93,7 +92,7 @@ class Retry:
 class Operation(Future[T]):
     """Work of an actor that runs beside its handlers. Cancelled with its last awaiter, unless *keep* was given (F5)."""
 
-    __slots__ = ("_args", "_by_handler", "_context", "_function", "_io_task", "_keep", "_nested", "_pool")
+    __slots__ = ("_args", "_by_handler", "_context", "_function", "_io_task", "_keep", "_nested", "_pool", "_seen")
 
     def __init__(
         self, pool: IoPool, function: Callable[..., Awaitable[T]], args: tuple[object, ...], *, keep: bool, nested: bool
@@ -105,8 +104,12 @@ class Operation(Future[T]):
         self._keep: Final = keep
         self._nested: Final = nested
         self._by_handler = False
+        self._seen = False
         self._io_task: _IoTask | None = None
         self._context: Context | None = None
+
+    def _see(self) -> None:
+        self._seen = True
 
     def lost_error(self) -> BaseException | None:
         """The error that nobody has looked at, if there is one."""
@@ -135,12 +138,11 @@ class Operation(Future[T]):
 
     def _end(self, state: int, result: object) -> None:
         """The work is over."""
-        waiters = [] if self._waiter is None else [self._waiter, *(self._others or ())]
-        nobody = not any(waiter.looks() for waiter in waiters)
+        nobody = state == ERROR and not any(waiter.looks() for waiter in self._waiters())
         self._settle(state, result)
         if self._pool.engine.signals.heard:
             self._pool.engine.signals.emit(self._pool.owner.path, Kind.RESOLVED, repr(self))
-        if state == ERROR and nobody and not self._by_handler:
+        if nobody and not self._by_handler:
             self._pool.owner.operation_failed(self._error())
 
     def _about(self) -> str:
@@ -159,7 +161,7 @@ class IoPool:
         self.io_max: Final = io_max
         self.running = 0
         self.tasks = 0
-        self.queue: deque[Operation[Any]] | None = None
+        self.queue: dict[Operation[Any], None] | None = None
         self.parked: list[_IoTask] = []
 
     @enable_ki_protection
@@ -198,7 +200,7 @@ class IoPool:
     def withdraw(self, operation: Operation[Any]) -> None:
         """`operation` has no place yet and is not wanted any more."""
         assert self.queue is not None
-        self.queue.remove(operation)
+        del self.queue[operation]
 
     @property
     def waiting(self) -> int:
@@ -218,15 +220,17 @@ class IoPool:
     def _enqueue(self, operation: Operation[Any]) -> None:
         operation._context = copy_context()
         if self.queue is None:
-            self.queue = deque()
-        self.queue.append(operation)
+            self.queue = {}
+        self.queue[operation] = None
 
     def take_queued(self) -> Operation[Any] | None:
         """The operation that has waited longest for a place, if there is a place."""
         if not self.queue or self.running >= self.io_max:
             return None
         self.running += 1
-        return self.queue.popleft()
+        operation = next(iter(self.queue))
+        del self.queue[operation]
+        return operation
 
     def retire_spares(self) -> None:
         """Let the parked tasks go."""
@@ -257,7 +261,7 @@ class _IoTask(Holder):
 
     async def suspend(self, future: Future[T]) -> T:
         """Wait for `future`; nobody waits for us."""
-        return await PlainWait(current_task()).wait(future)
+        return await PlainWait(current_task(), future).wait(future)
 
     def resume(self, operation: Operation[Any]) -> None:
         """Run `operation` in the context of whoever starts it."""

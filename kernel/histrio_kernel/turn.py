@@ -210,7 +210,11 @@ class Turn:
     def kick(self) -> None:
         """Something has changed; if the turn is free, see whether somebody can use it now."""
         if self.free:
-            self.take()
+            assert not self.ready
+            self.free = False
+            self.inbox.hungry = False
+            if not self.watched:
+                self.watch()
             self.release()
 
     def take(self) -> None:
@@ -227,10 +231,9 @@ class Turn:
 
     def _grant(self, worker: Worker) -> None:
         assert worker.state is READY
-        if worker.in_flight:
-            worker.in_flight = False
+        if not worker.enters:  # a visitor that stands in line for the turn is no handler in flight
             self.suspended -= 1
-            if self.suspended < self.in_flight_max:
+            if self.gate & FULL and self.suspended < self.in_flight_max:
                 self.gate &= ~FULL
         worker.state = RUNNING
         if worker.error is None:
@@ -242,10 +245,16 @@ class Turn:
         """The wait of `worker` is over; it gets the turn before new messages do, in the order of such calls (A2)."""
         assert worker.state is WAITING
         worker.state = READY
-        if self.ready is None:
-            self.ready = deque()
-        self.ready.append(worker)
-        self.kick()
+        if self.free:  # so nobody else is ready
+            self.free = False
+            self.inbox.hungry = False
+            if not self.watched:
+                self.watch()
+            self._grant(worker)
+        else:
+            if self.ready is None:
+                self.ready = deque()
+            self.ready.append(worker)
 
     def close_gate(self, bit: int) -> None:
         """Take no new message, for the reason that `bit` stands for."""
@@ -338,10 +347,10 @@ class Worker(Holder):
 
     __slots__ = (
         "asked",
+        "enters",
         "error",
         "future",
         "guards",
-        "in_flight",
         "is_host",
         "is_visitor",
         "made",
@@ -359,7 +368,7 @@ class Worker(Holder):
         self.is_host: Final = is_host
         self.is_visitor: Final = is_visitor
         self.visits_from: Final = visits_from
-        self.in_flight = False
+        self.enters = False
         self.task: Task = current_task()
         self.state = RUNNING
         self.future: Future[object] | None = None
@@ -379,7 +388,7 @@ class Worker(Holder):
         self.future = future
         if turn.serial:
             turn.refuse_cycle(self, future)
-            return await PlainWait(self.task).wait(future)
+            return await PlainWait(self.task, future).wait(future)
         self.error = self.raise_cancel = None
         if turn.suspended + 1 >= turn.in_flight_max:
             turn.refuse_cycle(self, future)
@@ -388,16 +397,16 @@ class Worker(Holder):
             turn.refuse_cycle(self, future)
         assert self.state is RUNNING
         self.state = WAITING
-        self.in_flight = True
         turn.suspended += 1
         future._attach(self)
         turn.release()
         await wait_task_rescheduled(self.abort)
         assert self.state is RUNNING
-        if turn.engine.signals.heard:
+        if turn.gate & HEARD:
             turn.engine.signals.emit(turn.inbox.path, Kind.RESUME, repr(future))
         if future._state == VALUE:
-            future._see()
+            if future._sees:
+                future._see()
             if self.guards is not None:
                 self.check_guards()
             return cast(T, future._result)
@@ -488,10 +497,15 @@ class Worker(Holder):
     @enable_ki_protection
     def leave(self) -> None:
         """This worker ends; if it has the turn, somebody else gets it."""
+        had_turn = self.state is RUNNING
+        self.vanish()
+        if had_turn:
+            self.turn.release()
+
+    def vanish(self) -> None:
+        """This worker ends, and has no turn to give."""
+        self.state = GONE
         if self.visits_from is None:
             HOLDERS.pop(self.task, None)
         else:
             HOLDERS[self.task] = self.visits_from
-        if self.state is RUNNING:
-            self.state = GONE
-            self.turn.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from trio.lowlevel import (
+    Abort,
     Task,
     checkpoint,
     checkpoint_if_cancelled,
@@ -13,7 +14,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from histrio_kernel.futures import HOLDERS, Holder
+from histrio_kernel.futures import HOLDERS, Holder, RaiseCancel
 from histrio_kernel.turn import WAITING, Turn, Worker
 
 __all__ = ["Visit", "holder_of"]
@@ -43,6 +44,16 @@ class Visit:
         if worker is not None:
             worker.leave()
 
+    def _abort(self, raise_cancel: RaiseCancel) -> Abort:
+        """Unlike a handler, whoever stands in line to enter has no clean-up that needs the turn, so it just leaves."""
+        worker, ready = self._worker, self._turn.ready
+        if worker is None or ready is None or worker not in ready:
+            return Abort.FAILED
+        ready.remove(worker)
+        self._worker = None
+        worker.vanish()
+        return Abort.SUCCEEDED
+
     @enable_ki_protection
     async def _enter(self, before: Holder | None) -> None:
         turn = self._turn
@@ -51,8 +62,10 @@ class Visit:
             turn.take()
         else:
             worker.state = WAITING
+            worker.enters = True
             turn.make_ready(worker)
-            await wait_task_rescheduled(worker.abort)
+            await wait_task_rescheduled(self._abort)
+            worker.enters = False
         try:
             await checkpoint_if_cancelled()
         except BaseException:

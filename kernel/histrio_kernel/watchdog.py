@@ -79,7 +79,7 @@ class Watchdog:
     def _let_go(self, turn: Turn) -> None:
         """Nobody holds it: it need not be watched until it is taken again."""
         self._holds.pop(turn, None)
-        self._engine.awake.discard(turn)
+        self._engine.awake.pop(turn, None)
         turn.watched = False
         turn.owner.retire_spares()
 
