@@ -89,7 +89,7 @@ class Ref(Generic[M_contra]):
         if len(queue) < inbox.limit:
             queue.append(message)
             if inbox.hungry:
-                inbox.wake()
+                inbox.taker.kick()
             return
         self._signal(message)
         try:
@@ -113,11 +113,12 @@ class Ref(Generic[M_contra]):
         if len(queue) < inbox.limit:
             queue.append(message)
             if inbox.hungry:
-                inbox.wake()
+                inbox.taker.kick()
             return
         self._signal(message)
         inbox.send_nowait(message)
 
+    @enable_ki_protection
     def ask(self, message: Askable[M_contra, R]) -> Future[R]:
         """Send `message` and return the future of its reply, at once; at a full inbox it stands in the senders' line.
 
@@ -132,6 +133,15 @@ class Ref(Generic[M_contra]):
             TypeError: the actor does not take messages of this type; nothing was sent.
             Unbound: the ref was unpickled and not bound.
         """
+        if message.__class__ in self._table:
+            inbox = self._inbox
+            queue = inbox.queue
+            if len(queue) < inbox.limit:
+                ask: Ask[R] = Ask(inbox, message)
+                queue.append(ask)
+                if inbox.hungry:
+                    inbox.taker.kick()
+                return ask
         return self._ask(message, wait=True)
 
     def ask_nowait(self, message: Askable[M_contra, R]) -> Future[R]:
@@ -147,16 +157,8 @@ class Ref(Generic[M_contra]):
     def _ask(self, message: Askable[M_contra, R], *, wait: bool) -> Future[R]:
         if message.__class__ not in self._table:
             self._table.learn(self.path, message)
-        inbox = self._inbox
-        queue = inbox.queue
-        if len(queue) < inbox.limit:
-            ask: Ask[R] = Ask(inbox, message)
-            queue.append(ask)
-            if inbox.hungry:
-                inbox.wake()
-            return ask
         self._signal(message)
-        return cast(Future[R], inbox.ask(message, wait=wait))
+        return cast(Future[R], self._inbox.ask(message, wait=wait))
 
     def channel(self) -> trio.abc.SendChannel[M_contra]:
         """A Trio `SendChannel` whose `send` is `tell`, for producers that know nothing of actors.

@@ -245,11 +245,12 @@ async def open_system(
     hello world
     """
     ending = _Ending()
+    own_driver = RealDriver() if driver is None else None
     try:
         async with trio.open_nursery() as services:
             engine = Engine(
                 name,
-                driver if driver is not None else RealDriver(),
+                driver if driver is not None else cast(Driver, own_driver),
                 services,
                 dead_letters_max=dead_letters_max,
                 reports_max=reports_max,
@@ -266,6 +267,8 @@ async def open_system(
                 ending.body_is_over()
                 await ending.opened().stop()
             services.cancel_scope.cancel()
+        if own_driver is not None:
+            await own_driver.aclose()
     except BaseException as error:
         ending.scope_raised(error)
     finally:

@@ -66,9 +66,9 @@ class Ask(Future[R]):
         self.begun = False
 
     def _request_cancel(self) -> None:
+        self._settle(CANCELLED, None)
         if not self.begun:
             self.inbox.withdraw(self)
-        self._settle(CANCELLED, None)
 
     def _abandon(self, waiter: Waiter) -> bool:
         last = self._alone(waiter)

@@ -400,9 +400,11 @@ class Cell:
         """`error` ends this actor. Of several the first is the reason, and none is lost."""
         if self.phase in ENDED:
             return
-        self._follow(Event.FAIL)
         if self.failures is None:
             self.failures = []
+        elif isinstance(error, ActorStopped) and error.path == self.path:
+            return  # a consequence: another handler awaited an answer of this very actor
+        self._follow(Event.FAIL)
         self.failures.append(error)
         if len(self.failures) == 1:
             self.reason = Reason(End.FAILED, cause=error)

@@ -108,11 +108,11 @@ class ClockDoor:
 
     def sleep(self, seconds: float) -> Future[None]:
         """Complete *seconds* from now."""
-        return self._pool.start(self._clock.sleep, (seconds,))
+        return self._pool.start(self._clock.sleep, (seconds,), counted=False)
 
     def deadline(self, at: float) -> Future[None]:
         """Complete when the clock reads *at*."""
-        return self._pool.start(self._clock.deadline, (at,))
+        return self._pool.start(self._clock.deadline, (at,), counted=False)
 
 
 @final

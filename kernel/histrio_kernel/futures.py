@@ -191,13 +191,25 @@ class Future(Generic[T_co]):
 
     def __await__(self) -> Generator[object, Any, T_co]:
         """Wait for the outcome."""
-        if self._state:
-            return self._completed()
-        task = current_task()
-        holder = HOLDERS.get(task)
-        if holder is None:
-            return PlainWait(task, self).wait(self).__await__()
-        return holder.suspend(self).__await__()
+        if self._state == PENDING:
+            task = current_task()
+            holder = HOLDERS.get(task)
+            if holder is not None:
+                return (yield from holder.suspend(self).__await__())
+            wait = PlainWait(task, self)
+            self._attach(wait)
+            yield from wait_task_rescheduled(wait.abort).__await__()  # noqa: ASYNC105 - awaited by hand
+        else:
+            pace = self._world.pace
+            pace.left -= 1
+            if pace.left <= 0:
+                pace.restart()
+                yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105 - awaited by hand
+        if self._state == VALUE:
+            if self._sees:
+                self._see()
+            return cast(T_co, self._result)
+        return (yield from self._raise().__await__())
 
     def __repr__(self) -> str:
         """Say the kind, what it is for, and the state."""
@@ -290,18 +302,6 @@ class Future(Generic[T_co]):
     def _see(self) -> None:
         """Somebody has received the outcome, so an error in it is not lost."""
 
-    def _completed(self) -> Generator[object, Any, T_co]:
-        pace = self._world.pace
-        pace.left -= 1
-        if pace.left <= 0:
-            pace.restart()
-            yield from trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105 - awaited by hand
-        if self._state == VALUE:
-            if self._sees:
-                self._see()
-            return cast(T_co, self._result)
-        return (yield from self._raise().__await__())
-
     async def _raise(self) -> NoReturn:
         """Raise what is not a value. Only a cancelled task is a checkpoint here."""
         self._see()
@@ -329,7 +329,7 @@ class PlainWait(Waiter):
     async def wait(self, future: Future[T]) -> T:
         """Wait until `future`, which is ours, is over, and have its outcome."""
         future._attach(self)
-        await wait_task_rescheduled(self._abort)
+        await wait_task_rescheduled(self.abort)
         if future._state == VALUE:
             if future._sees:
                 future._see()
@@ -343,7 +343,8 @@ class PlainWait(Waiter):
         else:
             reschedule(self.task)
 
-    def _abort(self, raise_cancel: RaiseCancel) -> Abort:
+    def abort(self, raise_cancel: RaiseCancel) -> Abort:
+        """The task is cancelled."""
         future = self.future
         if future._state != PENDING:  # told already, and on its way: the outcome is delivered
             return Abort.FAILED

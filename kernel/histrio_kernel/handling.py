@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import Final, cast, final
+from typing import Any, Final, cast, final
 
 import trio
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_protection
 
+from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import Busy, Refusal
 from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
@@ -38,11 +39,12 @@ async def serve(worker: Worker) -> None:
     inbox = turn.inbox
     queue = inbox.open_queue()
     take = queue.popleft
-    handler_of = turn.handlers.get
+    handlers = turn.handlers
+    handler_of = handlers.get
     actor = turn.actor
     base = turn.owner.base
     batch_max = batch = bound("batch_max")
-    entry: object
+    entry: Any
     while True:
         if turn.ready or turn.gate & SHUT or not queue:
             entry = None  # a parked worker keeps nothing alive
@@ -53,14 +55,27 @@ async def serve(worker: Worker) -> None:
         entry = take()
         if inbox.line:
             inbox.admit()
-        handler = handler_of(entry.__class__)
+        kind = entry.__class__
+        handler = handler_of(kind)
         try:
-            if handler is None or turn.gate:
+            if turn.gate:
                 await _handle_entry(worker, entry)
-            else:
+            elif handler is not None:
                 await handler(actor, entry)
                 if worker.made is not None and not worker.forget_made():
                     await _end_made(worker, None)
+            elif kind is Ask and not entry._state:
+                # An ask, as `_handle_entry` has it: here it costs a quarter less.
+                entry.begun = True
+                worker.asked = entry
+                value = await handlers[entry.message.__class__](actor, entry.message)
+                if worker.made is not None and not worker.forget_made():
+                    await _end_made(worker, None)
+                worker.asked = None
+                entry.reply(value)
+                value = None
+            else:
+                await _handle_entry(worker, entry)
         except BaseException as error:
             if not await _handle_error(worker, entry, error):
                 return

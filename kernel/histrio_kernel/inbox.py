@@ -21,7 +21,7 @@ refused, or withdrawn.
 from __future__ import annotations
 
 import enum
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Hashable
 from typing import Any, Final, Protocol, cast, final
 
@@ -107,6 +107,17 @@ class Taker(Protocol):
         ...
 
 
+@final
+class _Nobody:
+    """The taker of an inbox that nobody reads yet."""
+
+    def kick(self) -> None:
+        """There is mail, and it waits."""
+
+
+_NOBODY: Final = _Nobody()
+
+
 class Verdict(enum.Enum):
     """What became of an offered entry."""
 
@@ -144,9 +155,9 @@ class Inbox:
         self.engine: Final[Post] = engine
         self.path: Final = path
         self.policy: Final = policy
-        self.taker: Taker | None = None
+        self.taker: Taker = _NOBODY
         self.queue: deque[object] = _NEVER_USED
-        self.line: dict[_Standing | Ask[Any], None] | None = None
+        self.line: OrderedDict[_Standing | Ask[Any], None] | None = None
         self.hungry = False
         self.withdrawn = 0
         self.dropped = 0
@@ -186,7 +197,6 @@ class Inbox:
 
     def wake(self) -> None:
         """Mail has come, and whoever takes it is hungry."""
-        assert self.taker is not None
         self.taker.kick()
 
     # -- sending -------------------------------------------------------------------------------------------------
@@ -294,15 +304,12 @@ class Inbox:
     def _conflate(self, latest: Latest, entry: object) -> bool:
         """Put `entry` in the place of a queued one of its key, if there is one."""
         key = latest.key(message_of(entry))
-        self._outdate(latest, key)
         slot = self.slots.get(key) if self.slots else None
         if slot is None:
             return False
+        self._outdate(latest, key)
         older, slot.entry = slot.entry, entry
-        if _withdrawn(older):
-            self.withdrawn -= 1
-        else:
-            self.drop(older)
+        self.drop(older)
         return True
 
     def _outdate(self, latest: Latest, key: Hashable) -> None:
@@ -334,7 +341,9 @@ class Inbox:
 
     def _line_up(self, entry: _Standing | Ask[Any]) -> None:
         if self.line is None:
-            self.line = {}
+            self.line = OrderedDict()
+        elif isinstance(self.policy.overflow, Latest):
+            self._outdate(self.policy.overflow, self.policy.overflow.key(entry.message))
         self.line[entry] = None
 
     @enable_ki_protection
@@ -342,8 +351,7 @@ class Inbox:
         """Move those who stand in line into the queue, in order, as far as there is room."""
         line = self.line
         while line and len(self.queue) - self.withdrawn < self.policy.inbox_max:
-            entry = next(iter(line))
-            del line[entry]
+            entry, _ = line.popitem(last=False)
             message = entry.message if isinstance(entry, _Standing) else entry
             if not (isinstance(self.policy.overflow, Latest) and self._conflate(self.policy.overflow, message)):
                 self._append(message)
@@ -358,6 +366,10 @@ class Inbox:
             del self.line[ask]
             return
         self.withdrawn += 1
+        if isinstance(self.policy.overflow, Latest) and self.slots:
+            slot = self.slots.get(self.policy.overflow.key(ask.message))
+            if slot is not None and slot.entry is ask:
+                self._forget_slot(slot)  # nobody may take the place of a tombstone
         self.admit()
 
     def _sweep(self) -> None:

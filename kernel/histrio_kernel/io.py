@@ -1,7 +1,8 @@
 """An actor's operations run beside its handlers, in its own nursery, bounded; each is a future from the start.
 
 Invariant: `running <= io_max`, and the queue is empty unless `running == io_max`. Operations that a running operation
-starts are part of it and not counted: else the outer ones could hold every place that the inner ones need.
+starts are part of it and not counted: else the outer ones could hold every place that the inner ones need. Timers are
+not counted either: they are what ends an operation that is stuck.
 """
 
 # Design note
@@ -15,6 +16,7 @@ starts are part of it and not counted: else the outer ones could hold every plac
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, cast, final
@@ -161,7 +163,7 @@ class IoPool:
         self.io_max: Final = io_max
         self.running = 0
         self.tasks = 0
-        self.queue: dict[Operation[Any], None] | None = None
+        self.queue: OrderedDict[Operation[Any], None] | None = None
         self.parked: list[_IoTask] = []
 
     @enable_ki_protection
@@ -172,15 +174,18 @@ class IoPool:
         *,
         keep: bool = False,
         background: bool = False,
+        counted: bool = True,
     ) -> Operation[T]:
         """Start `function(*args)` beside the handlers, or queue it for a place. Not a checkpoint.
+
+        One that is not *counted* needs no place: a timer must not wait for what it is to time out.
 
         If the actor takes no more operations (E4) the future is cancelled from the start, and nothing is called.
         """
         holder = holder_of(current_task())
         if type(holder) is Worker and holder.is_visitor:
             holder = holder.visits_from
-        nested = type(holder) is _IoTask and holder.pool is self
+        nested = not counted or (type(holder) is _IoTask and holder.pool is self)
         operation: Operation[T] = Operation(self, function, args, keep=keep, nested=nested)
         nursery = self.owner.io_nursery
         if nursery is None:
@@ -220,7 +225,7 @@ class IoPool:
     def _enqueue(self, operation: Operation[Any]) -> None:
         operation._context = copy_context()
         if self.queue is None:
-            self.queue = {}
+            self.queue = OrderedDict()
         self.queue[operation] = None
 
     def take_queued(self) -> Operation[Any] | None:
@@ -228,9 +233,7 @@ class IoPool:
         if not self.queue or self.running >= self.io_max:
             return None
         self.running += 1
-        operation = next(iter(self.queue))
-        del self.queue[operation]
-        return operation
+        return self.queue.popitem(last=False)[0]
 
     def retire_spares(self) -> None:
         """Let the parked tasks go."""

@@ -474,7 +474,7 @@ class Worker(Holder):
         turn.release()
         if self.is_parked():  # else the turn came back at once, to wind down
             turn.idle.append(self)
-            await wait_task_rescheduled(self._abort_rest)
+            await wait_task_rescheduled(self.abort_rest)
         return not self.is_gone() and not turn.gate & (KILLED | EXITING)
 
     def is_parked(self) -> bool:
@@ -485,7 +485,7 @@ class Worker(Holder):
         """Whether it was let go while it was parked."""
         return self.state is GONE
 
-    def _abort_rest(self, raise_cancel: RaiseCancel) -> Abort:
+    def abort_rest(self, raise_cancel: RaiseCancel) -> Abort:
         """An idle worker has no scope of its own, so its cancellation is the actor's."""
         if self.state is not IDLE:
             return Abort.FAILED

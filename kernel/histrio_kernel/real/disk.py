@@ -189,7 +189,11 @@ class RealDisk:
         return tuple(sorted(names))
 
     async def aclose(self) -> None:
-        """Close all files, after what was asked for before; done also if this is cancelled."""
+        """Close all files, after what was asked for before; done also if this is cancelled. Not a checkpoint if none is
+        open.
+        """
+        if not self._files and not self._line.waiting:
+            return
         with trio.CancelScope(shield=True):
             await self._alone(self._close_all)
 
