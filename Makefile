@@ -46,7 +46,7 @@ bench: $(DEV)
 	@$(BIN)/python -m tests.benchmarks
 
 docs: $(DEV)
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 $(SERVE): pyproject.toml | $(BIN)/pip

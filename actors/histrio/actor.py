@@ -50,13 +50,14 @@ class Actor(Generic[M]):
     has the actor's state to itself. What it awaits from Histrio gives the turn away, so the next message may start;
     `await` of anything else keeps it.
 
-    Class attributes:
-        serial: keep the turn across all waits (default False).
-        in_flight_max: how many handlers may wait at once (256); at the bound no new message is taken.
-        inbox_max: how many messages may wait (1024). overflow: what happens to one more (`WAIT`).
-        waiting_max: how many asks may stand in the senders' line (4096).
-        io_max: how many operations run at once (`in_flight_max`); further ones queue.
-        start_s, shutdown_s: seconds that `started()` and stopping may take (60, 5).
+    What a class may set:
+
+    - `serial`: keep the turn across all waits (False).
+    - `in_flight_max`: how many handlers may wait at once (256); at the bound no new message is taken.
+    - `inbox_max`: how many messages may wait (1024), and `overflow`: what happens to one more (`WAIT`).
+    - `waiting_max`: how many asks may stand in the senders' line (4096).
+    - `io_max`: how many operations run at once (`in_flight_max`); further ones queue.
+    - `start_s`, `shutdown_s`: seconds that `started()` and stopping may take (60, 5).
     """
 
     __slots__ = ("__weakref__", "_histrio_cell", "_histrio_io")

@@ -180,6 +180,8 @@ class Ref(Generic[M_contra]):
             ActorFailed: it failed.
         """
         cell = self._bound().find_cell(self.path, self._inbox)
+        if self._inbox.engine.signals.heard:
+            self._emit(Kind.JOIN, self.path)
         if cell is not None:
             await cell.over()
         reason = self._inbox.closed
@@ -194,9 +196,12 @@ class Ref(Generic[M_contra]):
     def _signal(self, message: object) -> None:
         """Tell who sent this, if signals are heard and the sender is an actor."""
         if self._inbox.engine.signals.heard:
-            sender = HOLDERS.get(current_task())
-            if isinstance(sender, Worker):
-                self._inbox.engine.signals.emit(sender.turn.inbox.path, Kind.SEND, (self.path, message))
+            self._emit(Kind.SEND, (self.path, message))
+
+    def _emit(self, kind: Kind, detail: object) -> None:
+        caller = HOLDERS.get(current_task())
+        if isinstance(caller, Worker):
+            self._inbox.engine.signals.emit(caller.turn.inbox.path, kind, detail)
 
     def __eq__(self, other: object) -> bool:
         """Whether both are the address of the same place."""

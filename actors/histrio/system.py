@@ -230,7 +230,8 @@ async def open_system(
         name: what it is called in reports and pickled refs.
         driver: the world that actors reach through `self.io`; default: the real one.
         held_turn_s: seconds after which the watchdog reports a handler that holds its turn.
-        dead_letters_max, reports_max: how many are kept.
+        dead_letters_max: how many dead letters are kept.
+        reports_max: how many reports are kept.
         on_report: called with each report, besides the log.
 
     >>> import histrio, trio

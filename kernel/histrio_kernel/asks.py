@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final, Protocol, TypeVar
 
+from histrio_kernel.errors import Reason
 from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Waiter, World
 from histrio_kernel.signals import Kind, Signals
 
@@ -36,6 +37,7 @@ class Mailbox(Protocol):
     """What an ask needs of the inbox that it was sent to."""
 
     replies_dropped: int
+    closed: Reason | None
 
     @property
     def path(self) -> str:
@@ -130,4 +132,5 @@ class _Unretrieved:
         if not self.taken:
             why = f"nobody awaited its answer, which was {type(self.error).__name__}: {self.error}"
             self.inbox.engine.dead_letter(self.inbox.path, self.message, why)
-            self.inbox.engine.signals.emit(self.inbox.path, Kind.DROP, self.message)
+            if self.inbox.closed is None:  # else STOP was its actor's last signal
+                self.inbox.engine.signals.emit(self.inbox.path, Kind.DROP, self.message)

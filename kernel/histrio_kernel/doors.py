@@ -61,7 +61,7 @@ class Io:
         if retry is None and timeout_s is None:
             return self._pool.start(afn, args, keep=keep)
         attempts = _Attempts(self._pool, afn, args, retry, timeout_s)
-        return cast(Future[T], self._pool.start(attempts.run, (), keep=keep))
+        return cast(Future[T], self._pool.start(attempts.run, (), keep=keep, label=afn))
 
     def thread(self, fn: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
         """Run the synchronous `fn(*args)` in a worker thread. A cancelled await waits until it returns."""

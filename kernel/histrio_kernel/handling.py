@@ -79,7 +79,11 @@ async def serve(worker: Worker) -> None:
         except BaseException as error:
             if not await _handle_error(worker, entry, error):
                 return
-        if copy_context() != base:
+        try:
+            changed = copy_context() != base
+        except Exception:  # values that cannot be compared have been changed, for all we know
+            changed = True
+        if changed:
             await _leave_context(worker)
         batch -= 1
         if not batch:

@@ -53,9 +53,16 @@ class _Standing(Future[None]):
 
     def _abandon(self, waiter: Waiter) -> bool:
         self._detach(waiter)
+        self._leave_line()
+        return True
+
+    def _request_cancel(self) -> None:
+        self._leave_line()
+        self._settle(CANCELLED, None)
+
+    def _leave_line(self) -> None:
         if self.inbox.line is not None:
             self.inbox.line.pop(self, None)
-        return True
 
     def _waits_for_mail(self, inbox: object, in_hand: Collection[object]) -> bool:
         return self.inbox is inbox
@@ -258,9 +265,7 @@ class Inbox:
         if isinstance(self.policy.overflow, Latest) and self._conflate(self.policy.overflow, entry):
             return Verdict.TAKEN
         if not self.has_room():
-            verdict = self._overflow(entry)
-            if verdict is not Verdict.TAKEN:
-                return verdict
+            return self._overflow(entry)
         self._append(entry)
         self._stall_if_full()
         return Verdict.TAKEN
@@ -296,8 +301,11 @@ class Inbox:
             return Verdict.DROPPED
         if overflow is Overflow.DROP_OLD:
             self._sweep()
-            if len(self.queue) >= self.policy.inbox_max:
-                self.drop(self.queue.popleft())
+            full = len(self.queue) >= self.policy.inbox_max
+            oldest = self.queue.popleft() if full else GONE
+            self._append(entry)
+            if full:
+                self.drop(oldest)  # after the queue is as it will be: who hears of it may send
             return Verdict.TAKEN
         return Verdict.FULL
 

@@ -8,15 +8,19 @@ not counted either: they are what ends an operation that is stuck.
 # Design note
 # -----------
 # A task and a cancel scope for each operation would double its cost (0.62x of a plain nursery instead of 1.12x), so
-# tasks are parked and used again. A parked task sits in one standing cancel scope and leaves it only after a job that
-# was cancelled; the job's context is put on the task before it is woken.
+# tasks are parked and used again. A parked task sits in one standing cancel scope and leaves it only after an operation
+# that was cancelled; the context of the operation is put on the task before it is woken.
+#
+# Operations begin in the order in which they were started, under every schedule (E3 needs it: two appends of one
+# handler). So a task that is woken for one takes whichever is first in `fresh`. If that one's context is not the task's,
+# it has to be entered, which takes a scheduling round; the others stall meanwhile.
 #
 # Errors go to whoever awaits. One that nobody awaits is the handler's, at its end, if a handler made the operation
 # (F4); otherwise it is the actor's, at once. Nothing is swallowed.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, cast, final
@@ -25,7 +29,6 @@ import attrs
 import trio
 from trio.lowlevel import (
     Abort,
-    Task,
     cancel_shielded_checkpoint,
     current_task,
     enable_ki_protection,
@@ -35,7 +38,18 @@ from trio.lowlevel import (
 
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import split_cancelled
-from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, VALUE, Future, Holder, PlainWait, RaiseCancel, Waiter
+from histrio_kernel.futures import (
+    CANCELLED,
+    ERROR,
+    HOLDERS,
+    PENDING,
+    VALUE,
+    Future,
+    Holder,
+    PlainWait,
+    RaiseCancel,
+    Waiter,
+)
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
 from histrio_kernel.visiting import holder_of
@@ -94,10 +108,28 @@ class Retry:
 class Operation(Future[T]):
     """Work of an actor that runs beside its handlers. Cancelled with its last awaiter, unless *keep* was given (F5)."""
 
-    __slots__ = ("_args", "_by_handler", "_context", "_function", "_io_task", "_keep", "_nested", "_pool", "_seen")
+    __slots__ = (
+        "_args",
+        "_by_handler",
+        "_context",
+        "_function",
+        "_io_task",
+        "_keep",
+        "_label",
+        "_nested",
+        "_pool",
+        "_seen",
+    )
 
     def __init__(
-        self, pool: IoPool, function: Callable[..., Awaitable[T]], args: tuple[object, ...], *, keep: bool, nested: bool
+        self,
+        pool: IoPool,
+        function: Callable[..., Awaitable[T]],
+        args: tuple[object, ...],
+        *,
+        keep: bool,
+        nested: bool,
+        label: object,
     ) -> None:
         super().__init__(pool.engine)
         self._pool: Final = pool
@@ -105,10 +137,11 @@ class Operation(Future[T]):
         self._args: Final = args
         self._keep: Final = keep
         self._nested: Final = nested
+        self._label: Final = label
         self._by_handler = False
         self._seen = False
         self._io_task: _IoTask | None = None
-        self._context: Context | None = None
+        self._context: Final = copy_context()
 
     def _see(self) -> None:
         self._seen = True
@@ -125,7 +158,7 @@ class Operation(Future[T]):
             self._pool.owner.operation_failed(error)
 
     def _request_cancel(self) -> None:
-        if self._io_task is None:
+        if self._io_task is None:  # not begun, and never to begin
             self._pool.withdraw(self)
             self._settle(CANCELLED, None)
         else:
@@ -148,14 +181,14 @@ class Operation(Future[T]):
             self._pool.owner.operation_failed(self._error())
 
     def _about(self) -> str:
-        return f"{getattr(self._function, '__qualname__', self._function)} of {self._pool.owner.path}"
+        return f"{getattr(self._label, '__qualname__', self._label)} of {self._pool.owner.path}"
 
 
 @final
 class IoPool:
     """The operations of one actor: those that run, those that wait for a place, and the tasks parked for the next."""
 
-    __slots__ = ("engine", "io_max", "owner", "parked", "queue", "running", "tasks")
+    __slots__ = ("engine", "fresh", "io_max", "owner", "parked", "queue", "running", "stalled", "switching", "tasks")
 
     def __init__(self, engine: Engine, owner: IoOwner, io_max: int) -> None:
         self.engine: Final = engine
@@ -164,7 +197,10 @@ class IoPool:
         self.running = 0
         self.tasks = 0
         self.queue: OrderedDict[Operation[Any], None] | None = None
+        self.fresh: deque[Operation[Any]] | None = None
         self.parked: list[_IoTask] = []
+        self.switching = False
+        self.stalled: list[_IoTask] | None = None
 
     @enable_ki_protection
     def start(
@@ -175,6 +211,7 @@ class IoPool:
         keep: bool = False,
         background: bool = False,
         counted: bool = True,
+        label: object = None,
     ) -> Operation[T]:
         """Start `function(*args)` beside the handlers, or queue it for a place. Not a checkpoint.
 
@@ -186,7 +223,7 @@ class IoPool:
         if type(holder) is Worker and holder.is_visitor:
             holder = holder.visits_from
         nested = not counted or (type(holder) is _IoTask and holder.pool is self)
-        operation: Operation[T] = Operation(self, function, args, keep=keep, nested=nested)
+        operation: Operation[T] = Operation(self, function, args, keep=keep, nested=nested, label=label or function)
         nursery = self.owner.io_nursery
         if nursery is None:
             operation._settle(CANCELLED, None)
@@ -199,13 +236,15 @@ class IoPool:
         if nested or self.running < self.io_max:
             self._run(nursery, operation)
         else:
-            self._enqueue(operation)
+            if self.queue is None:
+                self.queue = OrderedDict()
+            self.queue[operation] = None
         return operation
 
     def withdraw(self, operation: Operation[Any]) -> None:
-        """`operation` has no place yet and is not wanted any more."""
-        assert self.queue is not None
-        del self.queue[operation]
+        """`operation` has not begun and is not wanted any more. One that has a place keeps it until a task finds it."""
+        if self.queue:
+            self.queue.pop(operation, None)
 
     @property
     def waiting(self) -> int:
@@ -213,91 +252,100 @@ class IoPool:
         return len(self.queue) if self.queue else 0
 
     def _run(self, nursery: trio.Nursery, operation: Operation[Any]) -> None:
+        """Give `operation` a place, and see that a task comes for it."""
         if not operation._nested:
             self.running += 1
+        if self.fresh is None:
+            self.fresh = deque()
+        self.fresh.append(operation)
         if self.parked:
-            self.parked.pop().resume(operation)
+            task = self.parked.pop().task
+            task.context = operation._context
+            reschedule(task)
         else:
             self.tasks += 1
-            io_task = _IoTask(self, operation)
-            nursery.start_soon(io_task.live, name=f"{self.owner.path}: io")
+            nursery.start_soon(_IoTask.run, self, name=f"{self.owner.path}: io")
 
-    def _enqueue(self, operation: Operation[Any]) -> None:
-        operation._context = copy_context()
-        if self.queue is None:
-            self.queue = OrderedDict()
-        self.queue[operation] = None
+    def take(self) -> Operation[Any] | None:
+        """The operation that is to begin next, if there is one."""
+        while self.fresh:
+            operation = self.fresh.popleft()
+            if operation._state == PENDING:
+                return operation
+            self.release(operation)
+        if self.queue and self.running < self.io_max:
+            self.running += 1
+            return self.queue.popitem(last=False)[0]
+        return None
 
-    def take_queued(self) -> Operation[Any] | None:
-        """The operation that has waited longest for a place, if there is a place."""
-        if not self.queue or self.running >= self.io_max:
-            return None
-        self.running += 1
-        return self.queue.popitem(last=False)[0]
+    def release(self, operation: Operation[Any]) -> None:
+        """The place of `operation` is free."""
+        if not operation._nested:
+            self.running -= 1
 
     def retire_spares(self) -> None:
         """Let the parked tasks go."""
         parked, self.parked = self.parked, []
         for io_task in parked:
-            assert io_task.task is not None
+            io_task.retired = True
             reschedule(io_task.task)
+        self.fresh = self.fresh or None
 
     def close(self) -> None:
         """The actor has ended: what never ran is cancelled."""
-        queue, self.queue = self.queue, None
-        for operation in queue or ():
-            operation._settle(CANCELLED, None)
+        for operation in (*(self.fresh or ()), *(self.queue or ())):
+            if operation._state == PENDING:
+                operation._settle(CANCELLED, None)
+        self.fresh = self.queue = None
 
 
 @final
 class _IoTask(Holder):
     """A Trio task that runs one operation after another. It never holds the turn (A17)."""
 
-    __slots__ = ("operation", "pool", "scope", "task")
+    __slots__ = ("operation", "pool", "retired", "scope", "task")
 
-    def __init__(self, pool: IoPool, operation: Operation[Any]) -> None:
+    def __init__(self, pool: IoPool) -> None:
         self.pool: Final = pool
-        self.task: Task | None = None
+        self.task: Final = current_task()
         self.scope = trio.CancelScope()
-        self.operation: Operation[Any] | None = operation
-        operation._io_task = self
+        self.operation: Operation[Any] | None = None
+        self.retired = False
 
     async def suspend(self, future: Future[T]) -> T:
         """Wait for `future`; nobody waits for us."""
-        return await PlainWait(current_task(), future).wait(future)
+        return await PlainWait(self.task, future).wait(future)
 
-    def resume(self, operation: Operation[Any]) -> None:
-        """Run `operation` in the context of whoever starts it."""
-        assert self.task is not None
-        self.operation = operation
-        operation._io_task = self
-        self.task.context = copy_context()
-        reschedule(self.task)
-
-    async def live(self) -> None:
-        """Run operations until retired or cancelled."""
-        self.task = current_task()
-        HOLDERS[self.task] = self
+    @classmethod
+    async def run(cls, pool: IoPool) -> None:
+        """Run operations of `pool` until retired or cancelled."""
+        io_task = cls(pool)
+        HOLDERS[io_task.task] = io_task
         try:
-            while True:
-                with self.scope as scope:
-                    await self._run_operations(scope)
-                if not scope.cancel_called:
-                    return
-                self.scope = trio.CancelScope()
+            while not io_task.retired:
+                with io_task.scope as scope:
+                    await io_task._run_operations(scope)
+                if scope.cancel_called:
+                    io_task.scope = trio.CancelScope()
         finally:
-            del HOLDERS[self.task]
-            self.pool.tasks -= 1
+            del HOLDERS[io_task.task]
+            pool.tasks -= 1
 
     async def _run_operations(self, scope: trio.CancelScope) -> None:
         """Run operations in one scope, until one has been cancelled or this task is retired."""
         while True:
-            operation = self.operation or await self._next()
+            operation = self.pool.take() if not self.pool.switching else None
             if operation is None:
-                return
-            if scope.cancel_called:  # before its first step
-                self._over(operation, CANCELLED, None)
-                return
+                if not await self._pause():
+                    return
+                continue
+            if not _equal(copy_context(), operation._context):
+                await self._enter(operation._context)
+                if operation._state != PENDING:
+                    self.pool.release(operation)
+                    continue
+            self.operation = operation
+            operation._io_task = self
             try:
                 value = await operation._function(*operation._args)
             except BaseException as error:
@@ -308,6 +356,35 @@ class _IoTask(Holder):
             del operation  # a parked task keeps nothing alive
             if scope.cancel_called:
                 return
+
+    async def _pause(self) -> bool:
+        """Wait until there is something to run; False if this task is retired."""
+        pool = self.pool
+        waiting = pool.parked
+        if pool.switching:
+            waiting = pool.stalled = pool.stalled if pool.stalled is not None else []
+        waiting.append(self)
+
+        def abort(_: RaiseCancel) -> Abort:
+            if self not in waiting:
+                return Abort.FAILED  # woken: there is an operation to look after
+            waiting.remove(self)
+            return Abort.SUCCEEDED
+
+        await wait_task_rescheduled(abort)
+        return not self.retired
+
+    async def _enter(self, context: Context) -> None:
+        """Go on in `context`, which takes a scheduling round; nobody begins before us meanwhile."""
+        pool = self.pool
+        pool.switching = True
+        self.task.context = context.copy()
+        await cancel_shielded_checkpoint()
+        pool.switching = False
+        stalled, pool.stalled = pool.stalled, None
+        for other in stalled or ():
+            reschedule(other.task)
+        del stalled
 
     def _raised(self, operation: Operation[Any], error: BaseException) -> None:
         """The operation is over with what `error` holds besides cancellations; those go on."""
@@ -325,27 +402,12 @@ class _IoTask(Holder):
     @enable_ki_protection
     def _over(self, operation: Operation[Any], state: int, result: object) -> None:
         self.operation = None
-        if not operation._nested:
-            self.pool.running -= 1
+        self.pool.release(operation)
         operation._end(state, result)
 
-    async def _next(self) -> Operation[Any] | None:
-        """The next operation: one that waits for a place, or whatever this task is woken for. None retires it."""
-        operation = self.pool.take_queued()
-        if operation is None:
-            self.pool.parked.append(self)
-            await wait_task_rescheduled(self._abort_park)
-            return self.operation
-        self.operation = operation
-        operation._io_task = self
-        assert self.task is not None
-        assert operation._context is not None
-        self.task.context = operation._context
-        await cancel_shielded_checkpoint()
-        return operation
 
-    def _abort_park(self, raise_cancel: RaiseCancel) -> Abort:
-        if self not in self.pool.parked:
-            return Abort.FAILED  # woken: there is an operation to look after
-        self.pool.parked.remove(self)
-        return Abort.SUCCEEDED
+def _equal(one: Context, other: Context) -> bool:
+    try:
+        return one == other
+    except Exception:  # values that cannot be compared have been changed, for all we know
+        return False

@@ -13,6 +13,7 @@ one reader is attached.
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -67,12 +68,13 @@ class Signals:
     `heard` is true while somebody listens; code on warm paths asks it before it builds a detail.
     """
 
-    __slots__ = ("_on_change", "_on_error", "_readers", "_seqs", "heard")
+    __slots__ = ("_on_change", "_on_error", "_readers", "_seqs", "_unheard", "heard")
 
     def __init__(self, on_change: Callable[[bool], None], on_error: Callable[[Exception], None]) -> None:
         self.heard = False
         self._readers: tuple[_Attachment, ...] = ()
         self._seqs: dict[str, int] = {}
+        self._unheard: Final[deque[Signal]] = deque()
         self._on_change: Final = on_change
         self._on_error: Final = on_error
 
@@ -93,7 +95,13 @@ class Signals:
             return
         seq = self._seqs.get(path, 0) + 1
         self._seqs[path] = seq
-        signal = Signal(path, 1, seq, kind, detail)
+        self._unheard.append(Signal(path, 1, seq, kind, detail))
+        if len(self._unheard) == 1:  # else a reader has caused it, and each reader hears the first one first
+            while self._unheard:
+                self._deliver(self._unheard[0])
+                self._unheard.popleft()
+
+    def _deliver(self, signal: Signal) -> None:
         for reader in self._readers:
             try:
                 reader.hear(signal)

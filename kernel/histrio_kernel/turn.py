@@ -387,14 +387,14 @@ class Worker(Holder):
         turn = self.turn
         self.future = future
         if turn.serial:
-            turn.refuse_cycle(self, future)
+            self._refuse_cycle(future)
             return await PlainWait(self.task, future).wait(future)
         self.error = self.raise_cancel = None
         if turn.suspended + 1 >= turn.in_flight_max:
-            turn.refuse_cycle(self, future)
+            self._refuse_cycle(future)
             turn.gate |= FULL
         elif turn.gate & (STARTING | BY_HAND):
-            turn.refuse_cycle(self, future)
+            self._refuse_cycle(future)
         assert self.state is RUNNING
         self.state = WAITING
         turn.suspended += 1
@@ -411,6 +411,13 @@ class Worker(Holder):
                 self.check_guards()
             return cast(T, future._result)
         return await future._raise()
+
+    def _refuse_cycle(self, future: Future[object]) -> None:
+        try:
+            self.turn.refuse_cycle(self, future)
+        except AskCycle:
+            future.cancel()  # refused is not delivered
+            raise
 
     def settled(self, future: Future[object]) -> None:
         """The wait is over; queue for the turn."""

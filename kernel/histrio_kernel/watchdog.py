@@ -23,7 +23,7 @@ from histrio_kernel.engine import Engine
 from histrio_kernel.errors import HeldTurn
 from histrio_kernel.futures import PENDING
 from histrio_kernel.handling import call_hook, serve
-from histrio_kernel.inbox import Inbox
+from histrio_kernel.inbox import Inbox, Selection
 from histrio_kernel.turn import Turn, Worker
 
 __all__ = ["Watchdog"]
@@ -122,7 +122,7 @@ def _waits_for(turn: Turn) -> Inbox | None:
     if future is None or future._state != PENDING:
         return None
     inbox = getattr(future, "inbox", None)
-    return inbox if isinstance(inbox, Inbox) else None
+    return inbox if isinstance(inbox, Inbox) and not isinstance(future, Selection) else None
 
 
 def _coroutines(worker: Worker) -> list[types.CoroutineType[object, object, object]]:
