@@ -8,11 +8,25 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from types import FunctionType
-from typing import ClassVar, Final, Generic, Literal, Never, TypeGuard, TypeVar, TypeVarTuple, cast, overload
+from types import FunctionType, UnionType
+from typing import (
+    ClassVar,
+    Final,
+    Generic,
+    Literal,
+    Never,
+    TypeGuard,
+    TypeVar,
+    TypeVarTuple,
+    Union,
+    cast,
+    get_origin,
+    overload,
+)
 
 from trio.lowlevel import current_task
 
@@ -278,13 +292,15 @@ class Actor(Generic[M]):
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Check the class and remember what its actors need."""
         super().__init_subclass__(**kwargs)
-        for name, member in tuple(cls.__dict__.items()):
-            if name in _HOOKS and isinstance(member, FunctionType):
-                setattr(cls, name, FixedMethod(member, name))
-            elif name in _SETTINGS and not isinstance(member, FixedValue):
-                setattr(cls, name, FixedValue(member, name))
-            elif name in _FIXED:
+        mixins: list[type] = [base for base in cls.__mro__[1:] if not issubclass(base, Actor)]
+        mixins = [base for base in mixins if base not in Actor.__mro__]
+        for name, member in (item for base in (*reversed(mixins), cls) for item in tuple(base.__dict__.items())):
+            if name in _FIXED:
                 raise TypeError(f"{cls.__qualname__}.{name} belongs to histrio.Actor; choose another name")
+            if name in _HOOKS and isinstance(member, FunctionType) and _looked_up(cls, name) is member:
+                setattr(cls, name, FixedMethod(member, name))
+            elif name in _SETTINGS and _looked_up(cls, name) is member and not isinstance(member, FixedValue):
+                setattr(cls, name, FixedValue(member, name))
         cls.__histrio_settings__ = _settings(cls)
 
 
@@ -331,6 +347,7 @@ def _settings(cls: type[Actor[N]]) -> Settings:
         if not inspect.iscoroutinefunction(getattr(cls, name)):
             raise TypeError(f"{cls.__qualname__}.{name} must be `async def`")
     return Settings(
+        stem=cls.__name__.strip("_").lower() or "actor",
         handlers=HandlerTable(cast(type[Actor[object]], cls)),
         policy=Policy(cls.inbox_max, cls.waiting_max, cls.overflow),
         serial=cls.serial,
@@ -342,6 +359,11 @@ def _settings(cls: type[Actor[N]]) -> Settings:
         has_stopped=_overrides(cls, "stopped"),
         runs_by_hand=_overrides(cls, "run"),
     )
+
+
+def _looked_up(cls: type, name: str) -> object:
+    """What `name` finds in `cls` and its bases, without calling a descriptor."""
+    return next(base.__dict__[name] for base in cls.__mro__ if name in base.__dict__)
 
 
 def _overrides(cls: type, name: str) -> bool:
@@ -366,8 +388,22 @@ def _touches(cell: Cell, name: str) -> int:
     return (cell.turn.touches or {}).get(name, 0)
 
 
-def _is_a(kind: type) -> Callable[[object], bool]:
-    return lambda message: isinstance(message, kind)
+def _matcher(path: str, name: str, match: object) -> Callable[[object], bool]:
+    """The function that says whether a message is meant: for a type, a generic by its origin, a union, or itself."""
+    kind = get_origin(match) or match
+    if kind is Union:
+        kind = match
+    if isinstance(kind, type | UnionType) or get_origin(kind) is Union:
+        return functools.partial(_is_a, kind)
+    if not callable(match) or inspect.iscoroutinefunction(match):
+        raise TypeError(
+            f"{path}: {name}() takes a message type, or a plain function that says yes or no to a message, got {match!r}"
+        )
+    return cast(Callable[[object], bool], match)
+
+
+def _is_a(kind: object, message: object) -> bool:
+    return isinstance(message, cast(type, kind))
 
 
 def _anything(message: object) -> bool:
@@ -379,8 +415,7 @@ async def _take(actor: Actor[N], name: str, match: object, *, drops: bool, envel
     worker = HOLDERS.get(current_task())
     if not isinstance(worker, Worker) or worker.turn is not cell.turn:
         raise NotStarted(f"{cell.path}: {name}() is for the actor's own handlers, and this task is none")
-    matches = _is_a(match) if isinstance(match, type) else cast(Callable[[object], bool], match)
-    entry = await select(worker, matches, drops=drops)
+    entry = await select(worker, _matcher(cell.path, name, match), drops=drops)
     ask, message = ask_of(entry), message_of(entry)
     if envelope:
         return Envelope(message, ask)

@@ -61,6 +61,12 @@ def handler(message: Any, /) -> Any:
         )
 
     def mark(method: Callable[[A, object], Awaitable[object]], /) -> Callable[[A, object], Awaitable[object]]:
+        before = getattr(method, _MARK, None)
+        if before is not None:
+            raise TypeError(
+                f"{method.__qualname__} is marked for {before.__qualname__} and {message.__qualname__}; a method handles"
+                " one type, and its subtypes"
+            )
         setattr(method, _MARK, message)
         return method
 

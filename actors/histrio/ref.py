@@ -248,6 +248,9 @@ class Control:
         What takes longer than *grace_s* seconds (default: the actor's `shutdown_s`) is cancelled. Await `ref.join()`
         for the end.
         """
+        given = cast(object, grace_s)
+        if given is not None and (isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0):
+            raise ValueError(f"{self._path}: grace_s is {given!r}; it must be a number of seconds, 0 or more")
         cell = self._cell
         if cell is not None:
             cell.stop(why or "it was asked to", grace_s)
@@ -287,20 +290,29 @@ class _RefChannel(trio.abc.SendChannel[M_contra]):
     def __init__(self, ref: Ref[M_contra]) -> None:
         self._ref: Final = ref
         self._closed = False
+        self._sending: Final[set[trio.CancelScope]] = set()
 
     async def send(self, value: M_contra) -> None:
         """Tell the actor. A checkpoint, like every `send` of Trio."""
         if self._closed:
             raise trio.ClosedResourceError
         await checkpoint()
-        try:
-            await self._ref.tell(value)
-        except ActorStopped as error:
-            raise trio.BrokenResourceError(str(error)) from error
+        with trio.CancelScope() as scope:
+            self._sending.add(scope)
+            try:
+                await self._ref.tell(value)
+            except ActorStopped as error:
+                raise trio.BrokenResourceError(str(error)) from error
+            finally:
+                self._sending.discard(scope)
+        if scope.cancelled_caught:
+            raise trio.ClosedResourceError
 
     async def aclose(self) -> None:
-        """End this channel; the actor lives on."""
+        """End this channel, and what waits in its `send`; the actor lives on."""
         self._closed = True
+        for scope in self._sending:
+            scope.cancel()
         await checkpoint()
 
 

@@ -67,24 +67,31 @@ async def spawn_child(
     house: House, nest: Nest, cls: Callable[[*Ts], Lives[N]], args: tuple[*Ts], name: str | None
 ) -> Ref[N]:
     """Start an actor of class `cls` below `nest`; see `Actor.spawn`."""
-    kind = _actor_class(cls)
+    settings: Settings | None = getattr(cls, "__histrio_settings__", None) if isinstance(cls, type) else None
+    if settings is None:
+        settings = _settings_of(cls)
     if nest.engine.pace.due():  # before there is a child that a cancellation could leave alone
         await checkpoint()
-    _check_name(nest, name)
+    if name is not None:
+        _check_name(nest, name)
     nursery = nest.io_nursery
     if nursery is None:
         raise ActorStopped(
-            nest.path, Reason(End.STOPPED, "it takes no children any more"), f"no {kind.__qualname__} was spawned"
+            nest.path,
+            Reason(End.STOPPED, "it takes no children any more"),
+            f"nothing was spawned; it was to be {name or settings.stem!r}",
         )
-    settings = cast(Settings, getattr(kind, "__histrio_settings__"))  # noqa: B009 - checked above
     actor = cls(*args)
-    path = f"{nest.path.rstrip('/')}/{name if name is not None else _next_name(nest, kind)}"
+    if name is None:
+        name = _next_name(nest, settings.stem)
+    path = f"{nest.path}/{name}" if nest.path != "/" else f"/{name}"
     cell = Cell(nest.engine, nest, path, settings, actor)
     _attach(actor, cell)
     if nest.children is None:
         nest.children = {}
     nest.children[cell.name] = cell
-    nest.engine.signals.emit(nest.path, Kind.SPAWN, path)
+    if nest.engine.signals.heard:
+        nest.engine.signals.emit(nest.path, Kind.SPAWN, path)
     cell.start(nursery)
     if settings.has_started or settings.runs_by_hand:
         await _wait_until_started(cell)
@@ -103,8 +110,8 @@ async def _wait_until_started(cell: Cell) -> None:
         raise
 
 
-def _actor_class(cls: object) -> type:
-    """The class that is to be spawned, out of partials and generic aliases."""
+def _settings_of(cls: object) -> Settings:
+    """The settings of the class that is to be spawned, out of partials and generic aliases."""
     kind = cls
     while isinstance(kind, functools.partial):
         kind = cast("functools.partial[object]", kind).func
@@ -114,25 +121,22 @@ def _actor_class(cls: object) -> type:
         if hasattr(kind, "__histrio_actor__") and not isinstance(kind, type):
             hint = f": give the class and its arguments, spawn({type(kind).__qualname__}, ...), not an instance"
         raise ValueError(f"spawn() takes an actor class, a subclass of histrio.Actor, got {cls!r}{hint}")
-    return kind
+    return cast(Settings, getattr(kind, "__histrio_settings__"))  # noqa: B009 - checked above
 
 
-def _check_name(nest: Nest, name: str | None) -> None:
-    if name is None:
-        return
+def _check_name(nest: Nest, name: str) -> None:
     if not isinstance(cast(object, name), str) or not name or "/" in name or "#" in name:
         raise ValueError(f"{name!r} is no name for a child of {nest.path}: a name is not empty and has no '/' or '#'")
     if name in (nest.children or ()):
         raise ValueError(f"{nest.path} has a child called {name!r} already; paths are unique while an actor lives")
 
 
-def _next_name(nest: Nest, kind: type) -> str:
+def _next_name(nest: Nest, stem: str) -> str:
     """`store#1`, `store#2`: counted per parent and class, so names do not depend on the schedule elsewhere."""
     if nest.born is None:
         nest.born = {}
-    stem = kind.__name__.strip("_").lower() or "actor"
-    nest.born[stem] = nest.born.get(stem, 0) + 1
-    return f"{stem}#{nest.born[stem]}"
+    number = nest.born[stem] = nest.born.get(stem, 0) + 1
+    return f"{stem}#{number}"
 
 
 class _Attachable(Protocol):

@@ -28,16 +28,17 @@ from typing import Any, Final, Protocol, TypeVar, cast, final
 from weakref import ReferenceType
 
 import trio
-from trio.lowlevel import enable_ki_protection, reschedule
+from trio.lowlevel import Abort, Task, current_task, enable_ki_protection, reschedule
 
 from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, raise_interrupt, split_cancelled
-from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise
+from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise, RaiseCancel
 from histrio_kernel.handling import call_hook, serve
 from histrio_kernel.inbox import Inbox, message_of
 from histrio_kernel.io import IoPool
 from histrio_kernel.lifecycle import ENDED, Event, Phase, follow
+from histrio_kernel.parking import park
 from histrio_kernel.settings import Behaviour, Settings
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTING, Turn, Worker
@@ -45,6 +46,9 @@ from histrio_kernel.turn import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTI
 __all__ = ["Cell", "Parent"]
 
 T = TypeVar("T")
+
+
+_STARTED: Final = follow(Phase.STARTING, Event.STARTED)
 
 
 class Parent(Protocol):
@@ -65,6 +69,7 @@ class Cell:
 
     __slots__ = (
         "actor",
+        "bare",
         "base",
         "born",
         "children",
@@ -81,6 +86,7 @@ class Cell:
         "path",
         "phase",
         "promises",
+        "promises_room",
         "reason",
         "settings",
         "started",
@@ -103,8 +109,10 @@ class Cell:
         self.born: dict[str, int] | None = None
         self.nursery: trio.Nursery | None = None
         self.host: Worker | None = None
+        self.bare: Task | None = None
         self.io: IoPool | None = None
-        self.promises: list[ReferenceType[Promise[object]]] | None = None
+        self.promises: list[ReferenceType[Promise[Any]]] | None = None
+        self.promises_room = 0
         self.started: Promise[None] | None = None
         self.ended: Promise[None] | None = None
         self.inbox: Final = Inbox(engine, path, settings.policy)
@@ -118,6 +126,8 @@ class Cell:
             in_flight_max=settings.in_flight_max,
         )
         self.inbox.taker = self.turn
+        if engine.signals.heard:
+            self.turn.gate |= HEARD
 
     # -- the life ------------------------------------------------------------------------------------------------
 
@@ -145,26 +155,44 @@ class Cell:
 
     async def _live(self) -> None:
         self.base = copy_context()
+        if not self.turn.gate & (STARTING | KILLED) and not self.inbox.queue:
+            await self._wait_for_use()
+        if self.turn.gate & KILLED:
+            return
         self.host = host = Worker(self.turn, is_host=True)
-        try:
-            if not self.turn.gate & STARTING and not self.inbox.queue:
-                await host.rest()
-            if self.turn.gate & KILLED:
-                return
+        if not self.turn.watched:
             self.turn.watch()
-            async with trio.open_nursery() as nursery:
-                self.nursery = nursery
-                if self.phase is Phase.DRAINING:
-                    self._set_deadline()
-                try:
-                    await self._run(host)
-                except BaseException:
-                    self.cancelled()
-                    raise
-                finally:
-                    host.leave()
-        finally:
-            host.leave()
+        async with trio.open_nursery() as nursery:
+            self.nursery = nursery
+            if self.phase is Phase.DRAINING:
+                self._set_deadline()
+            try:
+                await self._run(host)
+            except BaseException:
+                self.cancelled()
+                raise
+            finally:
+                host.leave()
+
+    async def _wait_for_use(self) -> None:
+        """Park without nursery and worker: an actor that was never used is a task, and its objects."""
+        self.turn.release()
+        if self.turn.free:  # else it came back at once, to wind down
+            self.bare = current_task()
+            await park(self._abort_bare)
+
+    def _abort_bare(self, raise_cancel: RaiseCancel) -> Abort:
+        if self.bare is None:
+            return Abort.FAILED  # woken, and on its way
+        self.bare = None
+        self.cancelled()
+        return Abort.SUCCEEDED
+
+    def _wake_bare(self) -> None:
+        """The turn, which has been taken, is for the host, which has not been used yet."""
+        bare, self.bare = self.bare, None
+        if bare is not None:
+            reschedule(bare)
 
     async def _run(self, host: Worker) -> None:
         """Everything that the host does while the nursery is open."""
@@ -195,7 +223,6 @@ class Cell:
         if self.settings.runs_by_hand:
             self.turn.gate |= BY_HAND
         if self.engine.signals.heard:
-            self.turn.gate |= HEARD
             self.engine.signals.emit(self.path, Kind.START)
         if self.started is not None:
             self.started._settle(VALUE, None)
@@ -250,7 +277,9 @@ class Cell:
 
     def start_worker(self) -> None:
         """One more worker, which begins with the turn, in the actor's context."""
-        assert self.nursery is not None
+        if self.nursery is None:
+            self._wake_bare()
+            return
         self.base.run(functools.partial(self.nursery.start_soon, self._work, name=self.path))
 
     async def _work(self) -> None:
@@ -270,11 +299,13 @@ class Cell:
 
     def _wake_host(self) -> None:
         host = self.host
-        assert host is not None
-        assert host.is_parked()
         assert self.turn.free
-        host.state = RUNNING
         self.turn.take()
+        if host is None:
+            self._wake_bare()
+            return
+        assert host.is_parked()
+        host.state = RUNNING
         if host in self.turn.idle:  # else it is about to park, and sees that it need not
             self.turn.idle.remove(host)
             reschedule(host.task)
@@ -344,19 +375,21 @@ class Cell:
     def promise(self) -> Promise[T]:
         """A promise that fails when this actor ends before it is completed."""
         promise: Promise[T] = Promise(self.engine)
-        if self.phase in ENDED:
-            promise._settle(ERROR, self._end_error())
-        else:
-            self._remember(promise)
+        promises = self.promises
+        if promises is None or len(promises) >= self.promises_room:
+            if self.phase in ENDED:
+                promise._settle(ERROR, self._end_error())
+                return promise
+            promises = self._sweep_promises()
+        promises.append(ReferenceType(promise))
         return promise
 
-    def _remember(self, promise: Promise[Any]) -> None:
-        """Keep it, in the order of making, for as long as it is pending and somebody has it."""
-        promises = self.promises = self.promises if self.promises is not None else []
-        promises.append(ReferenceType(promise))
-        if len(promises) & (len(promises) - 1) == 0:  # at every power of two
-            kept = [(one, known) for known in promises if (one := known()) is not None]
-            promises[:] = [known for one, known in kept if not one.is_done]
+    def _sweep_promises(self) -> list[ReferenceType[Promise[Any]]]:
+        """Keep those, in the order of making, that are pending and that somebody has; with room for as many again."""
+        made = [(one, known) for known in self.promises or () if (one := known()) is not None]
+        self.promises = promises = [known for one, known in made if not one.is_done]
+        self.promises_room = 2 * len(promises) + 16
+        return promises
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -430,7 +463,7 @@ class Cell:
         self.inbox.close(self.reason)  # the line is told at the end: who stands in it may be cancelled with us
         if self.nursery is not None:
             self.nursery.cancel_scope.cancel()
-        elif self.host is not None and self.host in self.turn.idle:
+        elif self.bare is not None:
             self._wake_host()
 
     @enable_ki_protection
@@ -446,7 +479,8 @@ class Cell:
             ask.fail(self._end_error())
         if self.io is not None:
             self.io.close()
-        for known in self.promises or ():
+        promises, self.promises = self.promises, None  # so that what is made from here on has its outcome at once
+        for known in promises or ():
             promise = known()
             if promise is not None and promise._state == PENDING:
                 promise._settle(ERROR, self._end_error())
@@ -498,4 +532,5 @@ class Cell:
     # ------------------------------------------------------------------------------------------------------------
 
     def _follow(self, event: Event) -> None:
-        self.phase = follow(self.phase, event)
+        quick = event is Event.STARTED and self.phase is Phase.STARTING  # once for each actor, so not looked up again
+        self.phase = _STARTED if quick else follow(self.phase, event)

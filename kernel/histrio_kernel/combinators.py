@@ -17,7 +17,7 @@ that does not end in time costs a timer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final, Generic, NoReturn, TypeVar, cast, overload
 
 import attrs
@@ -70,22 +70,29 @@ class _Combined(Future[T], Waiter):
     is_leaf = False
 
     def __init__(self, world: World, operands: tuple[Future[object], ...]) -> None:
-        super().__init__(world)
+        self._world = world  # what Future.__init__ does, without the call
+        self._state = PENDING
+        self._waiter = None
         self._operands: Final = operands
-        self._unique: Final = tuple(dict.fromkeys(operands))
+        are_two = len(operands) == 2 and operands[0] is not operands[1]
+        self._unique: Final = operands if are_two else tuple(dict.fromkeys(operands))
         self._ours: frozenset[Future[object]] | set[Future[object]] = _NONE
         self._left_alone: frozenset[Future[object]] = _NONE
         self._abandoned = False
         self._left = 0
         for operand in self._unique:
             if operand._state == PENDING:
-                operand._attach(self)
+                if operand._waiter is None:
+                    operand._waiter = self
+                else:
+                    operand._attach(self)
                 self._left += 1
 
     def _pending(self) -> list[Future[object]]:
         """The operands that are still to end; from now on their cancellation is ours."""
         pending = [operand for operand in self._unique if operand._state == PENDING]
-        self._ours = self._ours.union(pending)
+        if pending:
+            self._ours = self._ours.union(pending)
         return pending
 
     def _demand_end(self) -> None:
@@ -114,7 +121,7 @@ class _Combined(Future[T], Waiter):
 
     def _see(self) -> None:
         for operand in self._operands:
-            if operand not in self._left_alone:
+            if (operand._state != VALUE or operand._sees) and operand not in self._left_alone:
                 operand._see()
 
     async def _raise(self) -> NoReturn:
@@ -154,15 +161,19 @@ class _AllOf(_Combined[T]):
     def __init__(self, world: World, operands: tuple[Future[object], ...]) -> None:
         super().__init__(world, operands)
         self._failed = False
-        if any(operand._state > VALUE for operand in operands):
-            self._fail()
-        self._end_if_over()
+        for operand in operands:
+            if operand._state > VALUE:
+                self._fail()
+                break
+        if not self._left:
+            self._end_if_over()
 
     def settled(self, future: Future[object]) -> None:
         self._left -= 1
         if future._state != VALUE and not self._failed and not self._abandoned:
             self._fail()
-        self._end_if_over()
+        if not self._left:
+            self._end_if_over()
 
     def _fail(self) -> None:
         self._failed = True
@@ -212,10 +223,12 @@ class _OneOf(_Combined[T]):
         self._winner: Future[object] | None = None
         self._won_at = 0.0
         self._disarm: Callable[[], None] | None = None
-        winner = next((operand for operand in self._operands if self._wins(operand)), None)
-        if winner is not None:
-            self._win(winner)
-        self._end_if_over()
+        for operand in operands:
+            if operand._state != PENDING and self._wins(operand):
+                self._win(operand)
+                break
+        if not self._left:
+            self._end_if_over()
 
     def settled(self, future: Future[object]) -> None:
         self._left -= 1
@@ -223,7 +236,8 @@ class _OneOf(_Combined[T]):
             self._tie(future)
         elif self._wins(future):
             self._win(future)
-        self._end_if_over()
+        if not self._left:
+            self._end_if_over()
 
     def _wins(self, operand: Future[object]) -> bool:
         if operand._state == VALUE:
@@ -232,13 +246,14 @@ class _OneOf(_Combined[T]):
 
     def _win(self, winner: Future[object]) -> None:
         self._winner = winner
-        self._won_at = self._world.now()
-        before = self._operands[: self._operands.index(winner)]
-        if winner._state == VALUE and any(o._state == PENDING and o._may_tie() for o in before):
-            # It may be about to end at this very reading of the clock; cancelled now, it could not.
-            self._disarm = self._world.after(0, self._end_losers)
-        else:
-            self._end_losers()
+        if winner is not self._operands[0]:  # else nobody further to the left could win a tie
+            self._won_at = self._world.now()
+            before = self._operands[: self._operands.index(winner)]
+            if winner._state == VALUE and any(o._state == PENDING and o._may_tie() for o in before):
+                # It may be about to end at this very reading of the clock; cancelled now, it could not.
+                self._disarm = self._world.after(0, self._end_losers)
+                return
+        self._end_losers()
 
     def _end_losers(self) -> None:
         """Leave the losers alone, or have them cancelled and wait for their end."""
@@ -248,15 +263,20 @@ class _OneOf(_Combined[T]):
             self._leave_losers()
         else:
             self._demand_end()
-            if any(operand._state == PENDING for operand in self._operands):
-                self._disarm = self._world.after(self._cleanup_s, self._give_up)
-        self._end_if_over()
+            for operand in self._unique:
+                if operand._state == PENDING:
+                    self._disarm = self._world.after(self._cleanup_s, self._give_up)
+                    break
+        if not self._left:
+            self._end_if_over()
 
     def _tie(self, loser: Future[object]) -> None:
         """Two values at one reading of the clock: the one further to the left has won."""
         winner = self._winner
         assert winner is not None
-        if not loser._state == winner._state == VALUE or self._world.now() != self._won_at:
+        if winner is self._operands[0] or not loser._state == winner._state == VALUE:
+            return
+        if self._world.now() != self._won_at:
             return
         if self._operands.index(loser) < self._operands.index(winner):
             self._winner = loser
@@ -398,15 +418,20 @@ def _side(index: int, value: object) -> object:
     return Right(value) if index else Left(value)
 
 
-def _futures(name: str, given: Sequence[object]) -> tuple[Future[object], ...]:
+def _futures(name: str, given: tuple[object, ...]) -> tuple[Future[object], ...]:
     """The arguments, if all are futures; else an error that shows the right call."""
+    for argument in given:
+        if not isinstance(argument, Future):
+            _refuse(name, given)
+    return cast("tuple[Future[object], ...]", given)
+
+
+def _refuse(name: str, given: tuple[object, ...]) -> NoReturn:
     wrong = [argument for argument in given if not isinstance(argument, Future)]
     for argument in wrong:
         if isinstance(argument, Coroutine):
             cast(Coroutine[object, object, object], argument).close()  # it is reported here, not as never awaited
-    if wrong:
-        raise TypeError(_wrong_operand(name, wrong[0]))
-    return cast(tuple[Future[object], ...], tuple(given))
+    raise TypeError(_wrong_operand(name, wrong[0]))
 
 
 def _wrong_operand(name: str, argument: object) -> str:

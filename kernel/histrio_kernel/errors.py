@@ -199,7 +199,9 @@ def split_cancelled(error: BaseException) -> tuple[BaseException | None, BaseExc
         return None, error
     group = cast("BaseExceptionGroup[BaseException]", error)
     cancelled, rest = group.split(trio.Cancelled)
-    return _bare(cancelled), rest if cancelled is None else _bare(rest)
+    if cancelled is None:
+        return None, group
+    return _bare(cancelled), _bare(rest)
 
 
 def raise_interrupt(error: BaseException) -> NoReturn:

@@ -24,16 +24,17 @@ order in which they came. Nothing else in this file wakes anybody.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Generator
+from collections.abc import Callable, Collection, Generator
 from types import TracebackType
 from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar, cast, final
 
 import trio
 from outcome import capture
-from trio.lowlevel import Abort, Task, current_task, enable_ki_protection, reschedule, wait_task_rescheduled
+from trio.lowlevel import Abort, Task, current_task, enable_ki_protection, reschedule
 
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import ActorStopped, FutureCancelled, HistrioError
+from histrio_kernel.parking import RaiseCancel, parking
 
 __all__ = [
     "CANCELLED",
@@ -55,8 +56,7 @@ __all__ = [
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-RaiseCancel = Callable[[], NoReturn]
-Telling = deque[tuple["Future[object]", "tuple[Waiter, ...]"]]
+Telling = deque[tuple["Future[object]", "Waiter | dict[Waiter, None]"]]
 
 PENDING: Final = 0
 VALUE: Final = 1
@@ -135,12 +135,19 @@ class Waiter:
 
 
 class Holder(Waiter):
-    """A waiter that runs a handler, and so has a turn to give away while it waits."""
+    """A waiter that runs a handler, and so may have a turn to give away while it waits."""
 
     __slots__ = ()
 
-    def suspend(self, future: Future[T]) -> Coroutine[object, object, T]:
-        """Wait for `future` with the turn given away."""
+    def gives_way(self, future: Future[object]) -> bool:
+        """Attach to `future` and give the turn away; False if there is no turn to give, or it is kept."""
+        return False
+
+    def resumed(self, future: Future[object]) -> None:
+        """The wait is over, and the turn is ours again."""
+
+    def abort(self, raise_cancel: RaiseCancel) -> Abort:
+        """The task is cancelled while it waits."""
         raise NotImplementedError
 
 
@@ -189,16 +196,19 @@ class Future(Generic[T_co]):
         if self._state == PENDING:
             self._request_cancel()
 
+    @enable_ki_protection
     def __await__(self) -> Generator[object, Any, T_co]:
         """Wait for the outcome."""
         if self._state == PENDING:
             task = current_task()
             holder = HOLDERS.get(task)
-            if holder is not None:
-                return (yield from holder.suspend(self).__await__())
-            wait = PlainWait(task, self)
-            self._attach(wait)
-            yield from wait_task_rescheduled(wait.abort).__await__()  # noqa: ASYNC105 - awaited by hand
+            if holder is not None and holder.gives_way(self):
+                yield from parking(holder.abort)
+                holder.resumed(self)
+            else:
+                wait = PlainWait(task, self)
+                self._attach(wait)
+                yield from parking(wait.abort)
         else:
             pace = self._world.pace
             pace.left -= 1
@@ -283,14 +293,15 @@ class Future(Generic[T_co]):
             return
         self._waiter = None
         telling = self._world.telling
-        if not telling and not isinstance(waiter, dict) and waiter.is_leaf:
+        if telling:
+            telling.append((self, waiter))  # we were settled in reaction to another outcome, which is told first
+        elif not isinstance(waiter, dict) and waiter.is_leaf:
             waiter.settled(self)
-            return
-        telling.append((self, tuple(waiter) if isinstance(waiter, dict) else (waiter,)))
-        if len(telling) == 1:  # else we were settled in reaction to another outcome, which is told first
+        else:
+            telling.append((self, waiter))
             while telling:
-                future, waiters = telling[0]
-                for one in waiters:
+                future, waiter = telling[0]
+                for one in waiter if isinstance(waiter, dict) else (waiter,):
                     one.settled(future)
                 telling.popleft()
 
@@ -326,16 +337,6 @@ class PlainWait(Waiter):
         self.future: Final = future
         self.raise_cancel: RaiseCancel | None = None
 
-    async def wait(self, future: Future[T]) -> T:
-        """Wait until `future`, which is ours, is over, and have its outcome."""
-        future._attach(self)
-        await wait_task_rescheduled(self.abort)
-        if future._state == VALUE:
-            if future._sees:
-                future._see()
-            return cast(T, future._result)
-        return await future._raise()
-
     def settled(self, future: Future[object]) -> None:
         """Wake the task; with its cancellation, if that is what the operation ended by."""
         if self.raise_cancel is not None and future._state == CANCELLED:
@@ -367,7 +368,9 @@ class Promise(Future[T]):
         Raises:
             HistrioError: it has an outcome already; nothing changed.
         """
-        self._complete(VALUE, value)
+        if self._state != PENDING:
+            self._refuse()
+        self._settle(VALUE, value)
 
     def fail(self, error: Exception) -> None:
         """Complete it with `error`, which every awaiter gets.
@@ -378,11 +381,9 @@ class Promise(Future[T]):
         """
         if not isinstance(cast(object, error), Exception):
             raise TypeError(f"fail() takes an exception instance such as ValueError('why'), got {error!r}")
-        self._complete(ERROR, error)
-
-    def _complete(self, state: int, result: object) -> None:
         if self._state != PENDING:
-            raise HistrioError(
-                f"{self!r} has its outcome already. If two handlers may complete it, ask `is_done` first"
-            )
-        self._settle(state, result)
+            self._refuse()
+        self._settle(ERROR, error)
+
+    def _refuse(self) -> NoReturn:
+        raise HistrioError(f"{self!r} has its outcome already. If two handlers may complete it, ask `is_done` first")

@@ -378,7 +378,8 @@ class Inbox:
             slot = self.slots.get(self.policy.overflow.key(ask.message))
             if slot is not None and slot.entry is ask:
                 self._forget_slot(slot)  # nobody may take the place of a tombstone
-        self.admit()
+        if self.closed is None:
+            self.admit()
 
     def _sweep(self) -> None:
         """Take the tombstones of withdrawn asks out."""
@@ -489,12 +490,13 @@ class Inbox:
     @enable_ki_protection
     def refuse_line(self) -> None:
         """Tell those who stand in line that they will not be let in."""
-        line, self.line = self.line, None
-        for entry in line or ():
+        while self.line:  # who is told may cancel another, which has to find itself in the line
+            entry, _ = self.line.popitem(last=False)
             if isinstance(entry, Ask):
                 entry.fail(self.stopped())
             else:
                 entry._settle(ERROR, self.stopped())
+        self.line = None
 
     @enable_ki_protection
     def finish(self, reason: Reason) -> None:
@@ -502,9 +504,8 @@ class Inbox:
         self.close(reason)
         self.closed = reason
         self.refuse_line()
-        entries = [self.open_entry(entry) for entry in self.queue]
-        self.queue.clear()
-        for entry in entries:
+        while self.queue:
+            entry = self.open_entry(self.queue.popleft())
             if isinstance(entry, Ask):
                 entry.fail(self.stopped())
             elif entry is not GONE:

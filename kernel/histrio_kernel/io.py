@@ -33,7 +33,6 @@ from trio.lowlevel import (
     current_task,
     enable_ki_protection,
     reschedule,
-    wait_task_rescheduled,
 )
 
 from histrio_kernel.engine import Engine
@@ -46,10 +45,10 @@ from histrio_kernel.futures import (
     VALUE,
     Future,
     Holder,
-    PlainWait,
     RaiseCancel,
     Waiter,
 )
+from histrio_kernel.parking import park
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
 from histrio_kernel.visiting import holder_of
@@ -312,10 +311,6 @@ class _IoTask(Holder):
         self.operation: Operation[Any] | None = None
         self.retired = False
 
-    async def suspend(self, future: Future[T]) -> T:
-        """Wait for `future`; nobody waits for us."""
-        return await PlainWait(self.task, future).wait(future)
-
     @classmethod
     async def run(cls, pool: IoPool) -> None:
         """Run operations of `pool` until retired or cancelled."""
@@ -339,7 +334,7 @@ class _IoTask(Holder):
                 if not await self._pause():
                     return
                 continue
-            if not _equal(copy_context(), operation._context):
+            if self.task.context is not operation._context and not _same(copy_context(), operation._context):
                 await self._enter(operation._context)
                 if operation._state != PENDING:
                     self.pool.release(operation)
@@ -371,7 +366,7 @@ class _IoTask(Holder):
             waiting.remove(self)
             return Abort.SUCCEEDED
 
-        await wait_task_rescheduled(abort)
+        await park(abort)
         return not self.retired
 
     async def _enter(self, context: Context) -> None:
@@ -406,8 +401,6 @@ class _IoTask(Holder):
         operation._end(state, result)
 
 
-def _equal(one: Context, other: Context) -> bool:
-    try:
-        return one == other
-    except Exception:  # values that cannot be compared have been changed, for all we know
-        return False
+def _same(one: Context, other: Context) -> bool:
+    """Whether both hold the very same objects; equal ones would not do, two requests must not share their log fields."""
+    return len(one) == len(other) and all(other.get(variable, one) is value for variable, value in one.items())

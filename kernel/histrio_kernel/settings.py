@@ -35,6 +35,8 @@ class Settings:
     """What an actor's class says about how its actors run. One object serves all actors of a class."""
 
     handlers: dict[type, Handler]
+    stem: str = "actor"
+    """What actors without a name are called, with a number."""
     policy: Policy = attrs.field(factory=Policy)
     serial: bool = False
     in_flight_max: int = bound("in_flight_max")

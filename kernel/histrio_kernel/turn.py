@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Final, Protocol, TypeVar, cast, final
+from typing import Final, Protocol, TypeVar, final
 
 import trio
 from outcome import Error, capture
@@ -37,14 +37,14 @@ from trio.lowlevel import (
     current_task,
     enable_ki_protection,
     reschedule,
-    wait_task_rescheduled,
 )
 
 from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import AskCycle, StaleState
-from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, PlainWait, RaiseCancel
+from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, RaiseCancel
 from histrio_kernel.inbox import Inbox
+from histrio_kernel.parking import park
 from histrio_kernel.signals import Kind
 
 __all__ = [
@@ -381,14 +381,13 @@ class Worker(Holder):
 
     # -- waiting with the turn given away ------------------------------------------------------------------------
 
-    @enable_ki_protection
-    async def suspend(self, future: Future[T]) -> T:
-        """Wait for `future`; other handlers of the actor run meanwhile."""
+    def gives_way(self, future: Future[object]) -> bool:
+        """Other handlers of the actor run while this one waits for `future`."""
         turn = self.turn
         self.future = future
         if turn.serial:
             self._refuse_cycle(future)
-            return await PlainWait(self.task, future).wait(future)
+            return False
         self.error = self.raise_cancel = None
         if turn.suspended + 1 >= turn.in_flight_max:
             self._refuse_cycle(future)
@@ -400,17 +399,15 @@ class Worker(Holder):
         turn.suspended += 1
         future._attach(self)
         turn.release()
-        await wait_task_rescheduled(self.abort)
+        return True
+
+    def resumed(self, future: Future[object]) -> None:
+        """Tell of it, and look whether what the handler guards has moved."""
         assert self.state is RUNNING
-        if turn.gate & HEARD:
-            turn.engine.signals.emit(turn.inbox.path, Kind.RESUME, repr(future))
-        if future._state == VALUE:
-            if future._sees:
-                future._see()
-            if self.guards is not None:
-                self.check_guards()
-            return cast(T, future._result)
-        return await future._raise()
+        if self.turn.gate & HEARD:
+            self.turn.engine.signals.emit(self.turn.inbox.path, Kind.RESUME, repr(future))
+        if self.guards is not None and future._state == VALUE:
+            self.check_guards()
 
     def _refuse_cycle(self, future: Future[object]) -> None:
         try:
@@ -481,7 +478,7 @@ class Worker(Holder):
         turn.release()
         if self.is_parked():  # else the turn came back at once, to wind down
             turn.idle.append(self)
-            await wait_task_rescheduled(self.abort_rest)
+            await park(self.abort_rest)
         return not self.is_gone() and not turn.gate & (KILLED | EXITING)
 
     def is_parked(self) -> bool:

@@ -11,10 +11,10 @@ from trio.lowlevel import (
     checkpoint_if_cancelled,
     current_task,
     enable_ki_protection,
-    wait_task_rescheduled,
 )
 
 from histrio_kernel.futures import HOLDERS, Holder, RaiseCancel
+from histrio_kernel.parking import park
 from histrio_kernel.turn import WAITING, Turn, Worker
 
 __all__ = ["Visit", "holder_of"]
@@ -64,7 +64,7 @@ class Visit:
             worker.state = WAITING
             worker.enters = True
             turn.make_ready(worker)
-            await wait_task_rescheduled(self._abort)
+            await park(self._abort)
             worker.enters = False
         try:
             await checkpoint_if_cancelled()
