@@ -290,7 +290,7 @@ class _RefChannel(trio.abc.SendChannel[M_contra]):
     def __init__(self, ref: Ref[M_contra]) -> None:
         self._ref: Final = ref
         self._closed = False
-        self._sending: Final[set[trio.CancelScope]] = set()
+        self._sending: Final[dict[trio.CancelScope, None]] = {}
 
     async def send(self, value: M_contra) -> None:
         """Tell the actor. A checkpoint, like every `send` of Trio."""
@@ -298,13 +298,13 @@ class _RefChannel(trio.abc.SendChannel[M_contra]):
             raise trio.ClosedResourceError
         await checkpoint()
         with trio.CancelScope() as scope:
-            self._sending.add(scope)
+            self._sending[scope] = None
             try:
                 await self._ref.tell(value)
             except ActorStopped as error:
                 raise trio.BrokenResourceError(str(error)) from error
             finally:
-                self._sending.discard(scope)
+                del self._sending[scope]
         if scope.cancelled_caught:
             raise trio.ClosedResourceError
 

@@ -34,7 +34,7 @@ from trio.lowlevel import Abort, Task, current_task, enable_ki_protection, resch
 
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import ActorStopped, FutureCancelled, HistrioError
-from histrio_kernel.parking import RaiseCancel, parking
+from histrio_kernel.parking import BY_REQUEST, RaiseCancel, parked, request
 
 __all__ = [
     "CANCELLED",
@@ -139,6 +139,9 @@ class Holder(Waiter):
 
     __slots__ = ()
 
+    request: Any
+    """What its task yields to Trio in order to park."""
+
     def gives_way(self, future: Future[object]) -> bool:
         """Attach to `future` and give the turn away; False if there is no turn to give, or it is kept."""
         return False
@@ -203,12 +206,15 @@ class Future(Generic[T_co]):
             task = current_task()
             holder = HOLDERS.get(task)
             if holder is not None and holder.gives_way(self):
-                yield from parking(holder.abort)
+                if BY_REQUEST:
+                    (yield holder.request).unwrap()  # `parked`, without its generator
+                else:
+                    yield from parked(holder.request)
                 holder.resumed(self)
             else:
                 wait = PlainWait(task, self)
                 self._attach(wait)
-                yield from parking(wait.abort)
+                yield from parked(request(wait.abort))
         else:
             pace = self._world.pace
             pace.left -= 1

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, cast, final
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, final
 
 import attrs
 import trio
@@ -48,7 +48,7 @@ from histrio_kernel.futures import (
     RaiseCancel,
     Waiter,
 )
-from histrio_kernel.parking import park
+from histrio_kernel.parking import again, park, request
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
 from histrio_kernel.visiting import holder_of
@@ -130,7 +130,9 @@ class Operation(Future[T]):
         nested: bool,
         label: object,
     ) -> None:
-        super().__init__(pool.engine)
+        self._world = pool.engine
+        self._state = PENDING
+        self._waiter = None
         self._pool: Final = pool
         self._function: Final = function
         self._args: Final = args
@@ -161,6 +163,7 @@ class Operation(Future[T]):
             self._pool.withdraw(self)
             self._settle(CANCELLED, None)
         else:
+            self._io_task.cancelled = True
             self._io_task.scope.cancel()
 
     def _abandon(self, waiter: Waiter) -> bool:
@@ -218,7 +221,8 @@ class IoPool:
 
         If the actor takes no more operations (E4) the future is cancelled from the start, and nothing is called.
         """
-        holder = holder_of(current_task())
+        task = current_task()
+        holder = HOLDERS.get(task) or holder_of(task)
         if type(holder) is Worker and holder.is_visitor:
             holder = holder.visits_from
         nested = not counted or (type(holder) is _IoTask and holder.pool is self)
@@ -227,7 +231,7 @@ class IoPool:
         if nursery is None:
             operation._settle(CANCELLED, None)
             return operation
-        if type(holder) is Worker and not background and cast(object, holder.turn.owner) is self.owner:
+        if type(holder) is Worker and not background and id(holder.turn.owner) == id(self.owner):
             operation._by_handler = True
             holder.track(operation)
         if self.engine.signals.heard:
@@ -254,9 +258,10 @@ class IoPool:
         """Give `operation` a place, and see that a task comes for it."""
         if not operation._nested:
             self.running += 1
-        if self.fresh is None:
-            self.fresh = deque()
-        self.fresh.append(operation)
+        fresh = self.fresh
+        if fresh is None:
+            fresh = self.fresh = deque()
+        fresh.append(operation)
         if self.parked:
             task = self.parked.pop().task
             task.context = operation._context
@@ -267,8 +272,9 @@ class IoPool:
 
     def take(self) -> Operation[Any] | None:
         """The operation that is to begin next, if there is one."""
-        while self.fresh:
-            operation = self.fresh.popleft()
+        fresh = self.fresh
+        while fresh:
+            operation = fresh.popleft()
             if operation._state == PENDING:
                 return operation
             self.release(operation)
@@ -302,7 +308,7 @@ class IoPool:
 class _IoTask(Holder):
     """A Trio task that runs one operation after another. It never holds the turn (A17)."""
 
-    __slots__ = ("operation", "pool", "retired", "scope", "task")
+    __slots__ = ("cancelled", "operation", "pool", "request", "retired", "scope", "task")
 
     def __init__(self, pool: IoPool) -> None:
         self.pool: Final = pool
@@ -310,6 +316,14 @@ class _IoTask(Holder):
         self.scope = trio.CancelScope()
         self.operation: Operation[Any] | None = None
         self.retired = False
+        self.cancelled = False
+        self.request = request(self._abort_pause)
+
+    def _abort_pause(self, _: RaiseCancel) -> Abort:
+        if self not in self.pool.parked:
+            return Abort.FAILED  # woken: there is an operation to look after
+        self.pool.parked.remove(self)
+        return Abort.SUCCEEDED
 
     @classmethod
     async def run(cls, pool: IoPool) -> None:
@@ -318,26 +332,33 @@ class _IoTask(Holder):
         HOLDERS[io_task.task] = io_task
         try:
             while not io_task.retired:
-                with io_task.scope as scope:
-                    await io_task._run_operations(scope)
-                if scope.cancel_called:
+                with io_task.scope:
+                    await io_task._run_operations()
+                if io_task.cancelled:
+                    io_task.cancelled = False
                     io_task.scope = trio.CancelScope()
         finally:
             del HOLDERS[io_task.task]
             pool.tasks -= 1
 
-    async def _run_operations(self, scope: trio.CancelScope) -> None:
+    async def _run_operations(self) -> None:
         """Run operations in one scope, until one has been cancelled or this task is retired."""
+        pool = self.pool
         while True:
-            operation = self.pool.take() if not self.pool.switching else None
+            operation = pool.take() if not pool.switching else None
             if operation is None:
-                if not await self._pause():
+                if not pool.switching:
+                    pool.parked.append(self)
+                    await again(self.request)
+                    if self.retired:
+                        return
+                elif not await self._pause():
                     return
                 continue
             if self.task.context is not operation._context and not _same(copy_context(), operation._context):
                 await self._enter(operation._context)
                 if operation._state != PENDING:
-                    self.pool.release(operation)
+                    pool.release(operation)
                     continue
             self.operation = operation
             operation._io_task = self
@@ -349,7 +370,7 @@ class _IoTask(Holder):
                 self._over(operation, VALUE, value)
                 del value
             del operation  # a parked task keeps nothing alive
-            if scope.cancel_called:
+            if self.cancelled:
                 return
 
     async def _pause(self) -> bool:
@@ -397,10 +418,19 @@ class _IoTask(Holder):
     @enable_ki_protection
     def _over(self, operation: Operation[Any], state: int, result: object) -> None:
         self.operation = None
-        self.pool.release(operation)
-        operation._end(state, result)
+        if not operation._nested:
+            self.pool.running -= 1
+        if state == VALUE and not self.pool.engine.signals.heard:
+            operation._settle(state, result)
+        else:
+            operation._end(state, result)
 
 
 def _same(one: Context, other: Context) -> bool:
     """Whether both hold the very same objects; equal ones would not do, two requests must not share their log fields."""
-    return len(one) == len(other) and all(other.get(variable, one) is value for variable, value in one.items())
+    if len(one) != len(other):
+        return False
+    for variable, value in one.items():  # noqa: SIM110 - a loop is quicker than a generator
+        if other.get(variable, one) is not value:
+            return False
+    return True

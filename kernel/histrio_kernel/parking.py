@@ -12,13 +12,13 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, NoReturn, cast
 
 from outcome import Value
 from trio.lowlevel import Abort, wait_task_rescheduled
 
-__all__ = ["RaiseCancel", "park", "parking", "request_type"]
+__all__ = ["BY_REQUEST", "RaiseCancel", "again", "park", "parked", "request", "request_type"]
 
 RaiseCancel = Callable[[], NoReturn]
 AbortFunction = Callable[[RaiseCancel], Abort]
@@ -42,20 +42,28 @@ def _refuse(_: RaiseCancel) -> Abort:
     return Abort.FAILED
 
 
-_request: Final = request_type()
+_kind: Final = request_type()
+
+BY_REQUEST: Final = _kind is not None
+"""Whether requests are yielded as they are. If not, what stands for a request is the abort function itself."""
 
 
-def _park_by_request(abort: AbortFunction) -> Generator[Any, Any, Any]:
-    assert _request is not None
-    return (yield _request(abort)).unwrap()
+def request(abort: AbortFunction) -> Any:
+    """What to yield to Trio in order to park; `abort` is Trio's. It has no state, so it serves again and again."""
+    return abort if _kind is None else _kind(abort)
 
 
-def _park_publicly(abort: AbortFunction) -> Generator[Any, Any, Any]:
-    return (yield from wait_task_rescheduled(abort).__await__())  # noqa: ASYNC105 - awaited by hand
+def parked(request: Any) -> Generator[Any, Any, Any]:
+    """Park by `request`, in a generator: `yield from parked(request)`."""
+    if BY_REQUEST:
+        return (yield request).unwrap()
+    return (yield from wait_task_rescheduled(request).__await__())  # noqa: ASYNC105 - awaited by hand
 
 
-parking: Final = _park_publicly if _request is None else _park_by_request
-"""`yield from parking(abort)` in an `__await__`; `abort` is Trio's."""
+again: Final = types.coroutine(parked)
+"""`await again(request)` in an `async def`."""
 
-park: Final = types.coroutine(parking)
-"""`await park(abort)` in an `async def`."""
+
+def park(abort: AbortFunction) -> Awaitable[Any]:
+    """Park once, in an `async def`: for where it need not be cheap."""
+    return again(request(abort))

@@ -44,7 +44,7 @@ from histrio_kernel.engine import Engine
 from histrio_kernel.errors import AskCycle, StaleState
 from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, RaiseCancel
 from histrio_kernel.inbox import Inbox
-from histrio_kernel.parking import park
+from histrio_kernel.parking import again, request
 from histrio_kernel.signals import Kind
 
 __all__ = [
@@ -355,6 +355,7 @@ class Worker(Holder):
         "is_visitor",
         "made",
         "raise_cancel",
+        "request",
         "state",
         "task",
         "turn",
@@ -377,6 +378,7 @@ class Worker(Holder):
         self.made: Tracked | list[Tracked] | None = None
         self.guards: list[Callable[[], tuple[str, ...]]] | None = None
         self.asked: Ask[object] | None = None
+        self.request = request(self.abort)
         HOLDERS[self.task] = self
 
     # -- waiting with the turn given away ------------------------------------------------------------------------
@@ -424,6 +426,8 @@ class Worker(Holder):
 
     def abort(self, raise_cancel: RaiseCancel) -> Abort:
         """Cancelled while WAITING: queue for the turn. While READY: the outcome that came first is delivered."""
+        if self.state is IDLE:
+            return self.abort_rest(raise_cancel)
         if self.state is WAITING:
             future = self.future
             assert future is not None
@@ -478,7 +482,7 @@ class Worker(Holder):
         turn.release()
         if self.is_parked():  # else the turn came back at once, to wind down
             turn.idle.append(self)
-            await park(self.abort_rest)
+            await again(self.request)
         return not self.is_gone() and not turn.gate & (KILLED | EXITING)
 
     def is_parked(self) -> bool:
