@@ -28,7 +28,7 @@ from typing import (
     overload,
 )
 
-from trio.lowlevel import current_task
+from trio.lowlevel import current_task, disable_ki_protection
 
 from histrio.fixed import FixedMethod, FixedProperty, FixedValue
 from histrio.handlers import HandlerTable
@@ -344,8 +344,10 @@ def _settings(cls: type[Actor[N]]) -> Settings:
         choices = "WAIT, REFUSE, DROP_NEW, DROP_OLD or LATEST(key)"
         raise TypeError(f"{cls.__qualname__}.overflow is {cls.overflow!r}; it must be one of {choices}")
     for name in ("started", "stopped", "run", "unhandled"):
-        if not inspect.iscoroutinefunction(getattr(cls, name)):
+        hook = cast(FunctionType, getattr(cls, name))
+        if not inspect.iscoroutinefunction(hook):
             raise TypeError(f"{cls.__qualname__}.{name} must be `async def`")
+        disable_ki_protection(hook)  # user code is interruptible; what calls it is not (A14)
     return Settings(
         stem=cls.__name__.strip("_").lower() or "actor",
         handlers=HandlerTable(cast(type[Actor[object]], cls)),

@@ -35,6 +35,7 @@ BOUNDS: Final[tuple[Bound, ...]] = (
     Bound("io_max", 256, "operations", "class attribute", "further operations queue; by default `in_flight_max`"),
     Bound("batch_max", 64, "messages", "fixed", "the actor lets other tasks run, and keeps its turn"),
     Bound("pace_max", 64, "calls", "fixed", "`tell` or an `await` of what is complete yields to other tasks"),
+    Bound("spare_waits_max", 256, "waits", "fixed", "a wait that is over is thrown away"),
     Bound("dead_letters_max", 1024, "letters", "`open_system`", "the oldest is forgotten; the count goes on"),
     Bound("reports_max", 256, "reports", "`open_system`", "the oldest is forgotten; the count goes on"),
     Bound("message_types_max", 1024, "types", "fixed", "types learnt from subclasses are forgotten and learnt again"),

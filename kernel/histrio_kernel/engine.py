@@ -120,7 +120,10 @@ class Engine:
         self.reports.append(error)
         _log.warning("%s: %s", type(error).__name__, error)
         if self.on_report is not None:
-            self.on_report(error)
+            try:
+                self.on_report(error)
+            except Exception:  # whoever is told must not harm whom it is told of
+                _log.exception("on_report raised")
 
     def dead_letter(self, path: str, message: object, why: str) -> None:
         """Keep a message that was accepted and never handled."""

@@ -67,12 +67,17 @@ _STATE_NAMES: Final = ("pending", "value", "error", "cancelled")
 
 @final
 class Pace:
-    """Counts what returns without waiting, so that a task that only does such things still lets others run (A2, A8)."""
+    """What all systems of one Trio run share.
 
-    __slots__ = ("left",)
+    It counts what returns without waiting, so that a task that only does such things still lets others run (A2, A8);
+    and it keeps waits that are over, to be used again.
+    """
+
+    __slots__ = ("left", "spares")
 
     def __init__(self) -> None:
         self.left = bound("pace_max")
+        self.spares: Final[list[PlainWait]] = []
 
     def due(self) -> bool:
         """Whether this call is the one that must yield."""
@@ -154,6 +159,8 @@ class Holder(Waiter):
         raise NotImplementedError
 
 
+_SPARES_MAX: Final = bound("spare_waits_max")
+
 HOLDERS: Final[dict[Task, Holder]] = {}
 """The tasks that run handlers at present. Empty again when every system has ended."""
 
@@ -212,9 +219,18 @@ class Future(Generic[T_co]):
                     yield from parked(holder.request)
                 holder.resumed(self)
             else:
-                wait = PlainWait(task, self)
+                spares = self._world.pace.spares
+                wait = spares.pop() if spares else PlainWait()
+                wait.task = task
+                wait.future = self
                 self._attach(wait)
-                yield from parked(request(wait.abort))
+                if BY_REQUEST:
+                    (yield wait.request).unwrap()
+                else:
+                    yield from parked(wait.request)
+                if wait.raise_cancel is None and len(spares) < _SPARES_MAX:  # nobody else has it any more
+                    wait.task = wait.future = None
+                    spares.append(wait)
         else:
             pace = self._world.pace
             pace.left -= 1
@@ -334,17 +350,19 @@ class Future(Generic[T_co]):
 
 @final
 class PlainWait(Waiter):
-    """The wait of a task that holds no turn, or keeps it (`serial`)."""
+    """The wait of a task that holds no turn, or keeps it (`serial`). One that ended well serves again."""
 
-    __slots__ = ("future", "raise_cancel", "task")
+    __slots__ = ("future", "raise_cancel", "request", "task")
 
-    def __init__(self, task: Task, future: Future[object]) -> None:
-        self.task: Final = task
-        self.future: Final = future
+    def __init__(self) -> None:
+        self.task: Task | None = None
+        self.future: Future[object] | None = None
         self.raise_cancel: RaiseCancel | None = None
+        self.request: Final = request(self.abort)
 
     def settled(self, future: Future[object]) -> None:
         """Wake the task; with its cancellation, if that is what the operation ended by."""
+        assert self.task is not None
         if self.raise_cancel is not None and future._state == CANCELLED:
             reschedule(self.task, capture(self.raise_cancel))
         else:
@@ -353,6 +371,7 @@ class PlainWait(Waiter):
     def abort(self, raise_cancel: RaiseCancel) -> Abort:
         """The task is cancelled."""
         future = self.future
+        assert future is not None
         if future._state != PENDING:  # told already, and on its way: the outcome is delivered
             return Abort.FAILED
         self.raise_cancel = raise_cancel

@@ -54,7 +54,7 @@ def request(abort: AbortFunction) -> Any:
 
 
 def parked(request: Any) -> Generator[Any, Any, Any]:
-    """Park by `request`, in a generator: `yield from parked(request)`."""
+    """Park by a request; to be driven by `yield from`."""
     if BY_REQUEST:
         return (yield request).unwrap()
     return (yield from wait_task_rescheduled(request).__await__())  # noqa: ASYNC105 - awaited by hand
