@@ -55,6 +55,7 @@ def handler(message: Any, /) -> Any:
         TypeError: at class creation: two handlers of one type, a type that the actor does not declare, or a method
             that is no coroutine function.
     """
+    message = typing.get_origin(message) or message  # a generic is recognised by its class
     if not isinstance(message, type):
         raise TypeError(
             f"handler() takes a message type, got {message!r}: write @histrio.handler(Read), with the class"

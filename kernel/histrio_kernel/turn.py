@@ -211,7 +211,7 @@ class Turn:
         """Something has changed; if the turn is free, see whether somebody can use it now."""
         if self.free:
             assert not self.ready
-            self.free = False
+            self.free = False  # `take`, without the call
             self.inbox.hungry = False
             if not self.watched:
                 self.watch()
@@ -246,7 +246,7 @@ class Turn:
         assert worker.state is WAITING
         worker.state = READY
         if self.free:  # so nobody else is ready
-            self.free = False
+            self.free = False  # `take`, without the call
             self.inbox.hungry = False
             if not self.watched:
                 self.watch()
