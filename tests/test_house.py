@@ -30,9 +30,20 @@ LINES_MAX: Final = 500
 
 # The floors of the kernel, from the ground. A module imports from its own floor and from those below.
 FLOORS: Final[tuple[tuple[str, ...], ...]] = (
-    ("errors", "bounds", "lifecycle", "signals", "futures", "combinators", "letters", "combine", "machine.core"),
+    (
+        "errors",
+        "bounds",
+        "parking",
+        "lifecycle",
+        "signals",
+        "futures",
+        "combinators",
+        "letters",
+        "combine",
+        "machine.core",
+    ),
     ("asks", "overflow", "inbox", "channels", "driver", "engine", "real", "log", "log_format"),
-    ("turn", "visiting", "settings", "handling"),
+    ("gate", "turn", "visiting", "settings", "handling"),
     ("io", "doors"),
     ("machine.shell", "cell", "watchdog"),
 )

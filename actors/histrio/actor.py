@@ -176,7 +176,10 @@ class Actor(Generic[M]):
         Annotate what it carries: `done: histrio.Promise[int] = self.promise()`. It fails with `ActorStopped` when
         the actor ends first.
         """
-        return _cell_of(self, "promise").promise()
+        try:
+            return self._histrio_cell.promise()
+        except AttributeError:
+            return _cell_of(self, "promise").promise()
 
     async def spawn(self, cls: Callable[[*Ts], Lives[N]], *args: *Ts, name: str | None = None) -> Ref[N]:
         """Start a child and return its ref when its `started()` has returned. Gives the turn away if that waits.

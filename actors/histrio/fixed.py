@@ -29,6 +29,11 @@ class FixedMethod:
         """The cells of the function: attrs fills them anew when it makes a slotted class."""
         return self.__wrapped__.__closure__
 
+    @property
+    def __isabstractmethod__(self) -> bool:
+        """Whether subclasses must override it."""
+        return bool(getattr(self.__wrapped__, "__isabstractmethod__", False))
+
     def __get__(self, instance: object | None, owner: type | None = None) -> object:
         """The bound method, or the function when looked up on the class."""
         return self.__wrapped__ if instance is None else MethodType(self.__wrapped__, instance)

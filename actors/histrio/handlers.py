@@ -20,7 +20,7 @@ from trio.lowlevel import disable_ki_protection
 from histrio.messages import Askable
 from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
-from histrio_kernel.turn import Handler
+from histrio_kernel.gate import Handler
 
 __all__ = ["HandlerTable", "Handles", "declared_messages", "handler"]
 

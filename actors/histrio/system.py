@@ -34,11 +34,11 @@ from histrio_kernel.errors import (
     split_cancelled,
 )
 from histrio_kernel.futures import VALUE, Promise
+from histrio_kernel.gate import HEARD
 from histrio_kernel.inbox import Inbox
 from histrio_kernel.letters import DeadLetters
 from histrio_kernel.real import RealDriver
 from histrio_kernel.signals import Reader
-from histrio_kernel.turn import HEARD
 from histrio_kernel.watchdog import Watchdog
 
 __all__ = ["System", "open_system", "run"]

@@ -34,6 +34,7 @@ from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, raise_interrupt, split_cancelled
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise, RaiseCancel
+from histrio_kernel.gate import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTING
 from histrio_kernel.handling import call_hook, serve
 from histrio_kernel.inbox import Inbox, message_of
 from histrio_kernel.io import IoPool
@@ -41,7 +42,7 @@ from histrio_kernel.lifecycle import ENDED, Event, Phase, follow
 from histrio_kernel.parking import park
 from histrio_kernel.settings import Behaviour, Settings
 from histrio_kernel.signals import Kind
-from histrio_kernel.turn import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTING, Turn, Worker
+from histrio_kernel.turn import Turn, Worker
 
 __all__ = ["Cell", "Parent"]
 

@@ -76,23 +76,26 @@ class _Combined(Future[T], Waiter):
         self._operands: Final = operands
         are_two = len(operands) == 2 and operands[0] is not operands[1]
         self._unique: Final = operands if are_two else tuple(dict.fromkeys(operands))
-        self._ours: frozenset[Future[object]] | set[Future[object]] = _NONE
+        self._ours: Collection[Future[object]] = _NONE
         self._left_alone: frozenset[Future[object]] = _NONE
         self._abandoned = False
-        self._left = 0
+        left = 0
         for operand in self._unique:
-            if operand._state == PENDING:
+            if not operand._state:
                 if operand._waiter is None:
                     operand._waiter = self
                 else:
                     operand._attach(self)
-                self._left += 1
+                left += 1
+        self._left = left
 
     def _pending(self) -> list[Future[object]]:
         """The operands that are still to end; from now on their cancellation is ours."""
         pending = [operand for operand in self._unique if operand._state == PENDING]
-        if pending:
-            self._ours = self._ours.union(pending)
+        if len(pending) == 1 and self._ours is _NONE:
+            self._ours = pending
+        elif pending:
+            self._ours = frozenset(self._ours).union(pending)
         return pending
 
     def _demand_end(self) -> None:
@@ -121,7 +124,7 @@ class _Combined(Future[T], Waiter):
 
     def _see(self) -> None:
         for operand in self._operands:
-            if (operand._state != VALUE or operand._sees) and operand not in self._left_alone:
+            if (operand._sees or operand._state == ERROR) and operand not in self._left_alone:
                 operand._see()
 
     async def _raise(self) -> NoReturn:
@@ -161,12 +164,13 @@ class _AllOf(_Combined[T]):
     def __init__(self, world: World, operands: tuple[Future[object], ...]) -> None:
         super().__init__(world, operands)
         self._failed = False
-        for operand in operands:
-            if operand._state > VALUE:
-                self._fail()
-                break
-        if not self._left:
-            self._end_if_over()
+        if not self._left or self._left != len(self._unique):
+            for operand in operands:
+                if operand._state > VALUE:
+                    self._fail()
+                    break
+            if not self._left:
+                self._end_if_over()
 
     def settled(self, future: Future[object]) -> None:
         self._left -= 1
@@ -183,7 +187,11 @@ class _AllOf(_Combined[T]):
         if self._left or self._state != PENDING:
             return
         if not self._failed and not self._abandoned:
-            self._settle(VALUE, tuple([operand._result for operand in self._operands]))
+            operands = self._operands
+            if len(operands) == 2:
+                self._settle(VALUE, (operands[0]._result, operands[1]._result))
+            else:
+                self._settle(VALUE, tuple([operand._result for operand in operands]))
             return
         failed = [(operand, error) for operand in self._unique if (error := self._error_of(operand)) is not None]
         if len(failed) > 1:
@@ -210,7 +218,6 @@ class _OneOf(_Combined[T]):
         world: World,
         operands: tuple[Future[object], ...],
         wrap: Callable[[int, object], object],
-        *,
         success_only: bool,
         keep: bool,
         cleanup_s: float,
@@ -223,18 +230,20 @@ class _OneOf(_Combined[T]):
         self._winner: Future[object] | None = None
         self._won_at = 0.0
         self._disarm: Callable[[], None] | None = None
-        for operand in operands:
-            if operand._state != PENDING and self._wins(operand):
-                self._win(operand)
-                break
-        if not self._left:
-            self._end_if_over()
+        if not self._left or self._left != len(self._unique):
+            for operand in operands:
+                if operand._state != PENDING and self._wins(operand):
+                    self._win(operand)
+                    break
+            if not self._left:
+                self._end_if_over()
 
     def settled(self, future: Future[object]) -> None:
         self._left -= 1
         if self._winner is not None:
-            self._tie(future)
-        elif self._wins(future):
+            if future._state == VALUE:
+                self._tie(future)
+        elif future._state == VALUE or self._wins(future):
             self._win(future)
         if not self._left:
             self._end_if_over()
@@ -246,6 +255,8 @@ class _OneOf(_Combined[T]):
 
     def _win(self, winner: Future[object]) -> None:
         self._winner = winner
+        if self._abandoned:
+            return  # everybody has been asked to end, or let go, already
         if winner is not self._operands[0]:  # else nobody further to the left could win a tie
             self._won_at = self._world.now()
             before = self._operands[: self._operands.index(winner)]
@@ -262,9 +273,11 @@ class _OneOf(_Combined[T]):
         if self._keep:
             self._leave_losers()
         else:
-            self._demand_end()
-            for operand in self._unique:
-                if operand._state == PENDING:
+            pending = self._pending()
+            for operand in pending:
+                operand.cancel()
+            for operand in pending:
+                if not operand._state:
                     self._disarm = self._world.after(self._cleanup_s, self._give_up)
                     break
         if not self._left:
@@ -299,6 +312,7 @@ class _OneOf(_Combined[T]):
         self._left -= len(pending)
 
     def _end_if_over(self) -> None:
+        assert self._left >= 0
         if self._left or self._state != PENDING:
             return
         disarm, self._disarm = self._disarm, None
@@ -306,7 +320,8 @@ class _OneOf(_Combined[T]):
             disarm()
         winner = self._winner
         if winner is not None and winner._state == VALUE:
-            self._settle(VALUE, self._wrap(self._operands.index(winner), winner._result))
+            place = 0 if winner is self._operands[0] else self._operands.index(winner)
+            self._settle(VALUE, self._wrap(place, winner._result))
         elif winner is not None:
             error = self._error_of(winner)
             assert error is not None
@@ -352,7 +367,7 @@ def either(
         TypeError: an argument is no future.
     """
     operands = _futures("either", (a, b))
-    return _OneOf(operands[0]._world, operands, _side, success_only=False, keep=keep, cleanup_s=cleanup_s)
+    return _OneOf(operands[0]._world, operands, _side, False, keep, cleanup_s)
 
 
 await_both = both
@@ -411,7 +426,7 @@ def _one_of(
     if not futures:
         raise ValueError(f"{name}() needs at least one future: none could ever complete it")
     operands = _futures(name, futures)
-    return _OneOf(operands[0]._world, operands, Winner, success_only=success_only, keep=keep, cleanup_s=cleanup_s)
+    return _OneOf(operands[0]._world, operands, Winner, success_only, keep, cleanup_s)
 
 
 def _side(index: int, value: object) -> object:

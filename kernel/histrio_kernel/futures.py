@@ -317,15 +317,24 @@ class Future(Generic[T_co]):
         telling = self._world.telling
         if telling:
             telling.append((self, waiter))  # we were settled in reaction to another outcome, which is told first
-        elif not isinstance(waiter, dict) and waiter.is_leaf:
+            return
+        if not isinstance(waiter, dict):
+            if waiter.is_leaf:
+                waiter.settled(self)
+                return
+            telling.append((self, waiter))  # holds back what is settled in reaction
             waiter.settled(self)
+            telling.popleft()
         else:
             telling.append((self, waiter))
-            while telling:
-                future, waiter = telling[0]
-                for one in waiter if isinstance(waiter, dict) else (waiter,):
+        while telling:
+            future, waiter = telling[0]
+            if isinstance(waiter, dict):
+                for one in waiter:
                     one.settled(future)
-                telling.popleft()
+            else:
+                waiter.settled(future)
+            telling.popleft()
 
     def _error(self) -> BaseException:
         """The error of a future that ended with one."""

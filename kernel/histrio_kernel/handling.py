@@ -25,9 +25,10 @@ from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import Busy, Refusal
 from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
+from histrio_kernel.gate import SELECTING, SHUT, Tracked
 from histrio_kernel.inbox import GONE, Selection, ask_of, message_of
 from histrio_kernel.signals import Kind
-from histrio_kernel.turn import SELECTING, SHUT, Tracked, Worker
+from histrio_kernel.turn import Worker
 
 __all__ = ["call_hook", "select", "serve"]
 

@@ -277,6 +277,8 @@ class Inbox:
 
     def put_first(self, message: object) -> None:
         """Put `message` ahead of all others, also when there is no room (`tell_first`)."""
+        if self.selection is not None and self._select(self.selection, message) is not None:
+            return
         self.open_queue().appendleft(message)
         if self.hungry:
             self.wake()
@@ -413,23 +415,30 @@ class Inbox:
 
     def find(self, match: Callable[[object], bool], *, drops: bool) -> object:
         """Take the first entry out whose message matches, or `GONE`; with *drops*, those before it are dropped."""
-        index, entry = len(self.queue), GONE
-        for place, candidate in enumerate(self.queue):
-            if not _withdrawn(candidate) and match(message_of(candidate)):
-                index, entry = place, candidate
-                break
-        if drops:
-            for _ in range(index):
-                skipped = self.open_entry(self.queue.popleft())
-                if skipped is not GONE:
-                    self.drop(skipped)
-            index = 0
-        if entry is not GONE:
-            del self.queue[index]
-            entry = self.open_entry(entry)
-        if self.line:
-            self.admit()
-        return entry
+        while True:
+            index, entry = self._place_of(match)
+            if drops:
+                self._drop_first(index)
+                index = 0
+            if entry is not GONE:
+                del self.queue[index]
+                entry = self.open_entry(entry)
+            if self.line:
+                self.admit()
+            if entry is not GONE or not drops or not self.queue:
+                return entry
+
+    def _place_of(self, match: Callable[[object], bool]) -> tuple[int, object]:
+        for place, entry in enumerate(self.queue):
+            if not _withdrawn(entry) and match(message_of(entry)):
+                return place, entry
+        return len(self.queue), GONE
+
+    def _drop_first(self, count: int) -> None:
+        for _ in range(count):
+            skipped = self.open_entry(self.queue.popleft())
+            if skipped is not GONE:
+                self.drop(skipped)
 
     # -- select --------------------------------------------------------------------------------------------------
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Final, TypeVar, cast
 
 import attrs
 
 from histrio_kernel.bounds import bound
 
 __all__ = ["DROP_NEW", "DROP_OLD", "LATEST", "REFUSE", "WAIT", "Latest", "Overflow", "Policy"]
+
+M = TypeVar("M")
 
 
 class Overflow(enum.Enum):
@@ -39,12 +41,12 @@ class Latest:
     key: Callable[[object], Hashable]
 
 
-def LATEST(key: Callable[[object], Hashable]) -> Latest:  # noqa: N802 - one of the policies, which are constants
+def LATEST(key: Callable[[M], Hashable]) -> Latest:  # noqa: N802 - one of the policies, which are constants
     """Keep only the latest message of each `key(message)`; when the inbox is full of other keys, senders wait.
 
     `key` must be quick and must not raise; it runs in the sender's call.
     """
-    return Latest(key)
+    return Latest(cast(Callable[[object], Hashable], key))
 
 
 @attrs.frozen

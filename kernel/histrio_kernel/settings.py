@@ -8,8 +8,8 @@ import attrs
 
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import Reason
+from histrio_kernel.gate import Handler
 from histrio_kernel.overflow import Policy
-from histrio_kernel.turn import Handler
 
 __all__ = ["Behaviour", "Settings"]
 

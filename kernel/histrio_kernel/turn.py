@@ -25,9 +25,8 @@ RUNNING, in `except` and `finally` too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextvars import Context
-from typing import Final, Protocol, TypeVar, final
+from collections.abc import Callable
+from typing import Final, TypeVar, final
 
 import trio
 from outcome import Error, capture
@@ -43,90 +42,30 @@ from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import AskCycle, StaleState
 from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, RaiseCancel
+from histrio_kernel.gate import (
+    BY_HAND,
+    EXITING,
+    FULL,
+    GONE,
+    HEARD,
+    IDLE,
+    KILLED,
+    READY,
+    RUNNING,
+    SHUT,
+    STARTING,
+    WAITING,
+    Handler,
+    Owner,
+    Tracked,
+)
 from histrio_kernel.inbox import Inbox
 from histrio_kernel.parking import again, request
 from histrio_kernel.signals import Kind
 
-__all__ = [
-    "BY_HAND",
-    "EXITING",
-    "HEARD",
-    "KILLED",
-    "SELECTING",
-    "SHUT",
-    "STARTING",
-    "Handler",
-    "Owner",
-    "Tracked",
-    "Turn",
-    "Worker",
-]
+__all__ = ["Turn", "Worker"]
 
 T = TypeVar("T")
-
-Handler = Callable[[object, object], Awaitable[object]]
-"""A message handler, unbound: it is called with the actor and the message."""
-
-# Why no message is taken at present; bits of `Turn.gate`.
-STARTING: Final = 1
-KILLED: Final = 2
-EXITING: Final = 4
-FULL: Final = 8
-SELECTING: Final = 16
-BY_HAND: Final = 32
-"""The actor takes its messages itself, in `run()`."""
-HEARD: Final = 64
-"""Signals are heard: messages are taken, by the slow way."""
-SHUT: Final = STARTING | KILLED | EXITING | FULL | SELECTING | BY_HAND
-
-RUNNING: Final = "running"
-WAITING: Final = "waiting"
-READY: Final = "ready"
-IDLE: Final = "idle"
-GONE: Final = "gone"
-
-
-class Owner(Protocol):
-    """What a turn needs from the life of its actor."""
-
-    base: Context
-
-    def start_worker(self) -> None:
-        """Start one more worker; it begins RUNNING."""
-        ...
-
-    def handler_raised(self, error: BaseException, ask: Ask[object] | None, entry: object) -> bool:
-        """A handler raised what is no `Refusal`. True if the actor lives on all the same."""
-        ...
-
-    def cancelled(self) -> None:
-        """The actor is being cancelled from outside."""
-        ...
-
-    def retire_spares(self) -> None:
-        """Nobody has used the actor lately."""
-        ...
-
-    def drained(self) -> None:
-        """Intake is closed, and all that was accepted has been handled."""
-        ...
-
-
-class Tracked(Protocol):
-    """A future that its handler has to see the end of (F4)."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it has ended."""
-        ...
-
-    def lost_error(self) -> BaseException | None:
-        """The error that nobody has looked at, if there is one."""
-        ...
-
-    def hand_over(self) -> None:
-        """The handler cannot see its end; the actor does."""
-        ...
 
 
 @final

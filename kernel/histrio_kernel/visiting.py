@@ -14,8 +14,9 @@ from trio.lowlevel import (
 )
 
 from histrio_kernel.futures import HOLDERS, Holder, RaiseCancel
+from histrio_kernel.gate import WAITING
 from histrio_kernel.parking import park
-from histrio_kernel.turn import WAITING, Turn, Worker
+from histrio_kernel.turn import Turn, Worker
 
 __all__ = ["Visit", "holder_of"]
 

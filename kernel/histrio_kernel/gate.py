@@ -1,0 +1,92 @@
+"""The words that a turn, its workers and its owner share: why no message is taken, what a worker does, who is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import Final, Protocol
+
+from histrio_kernel.asks import Ask
+
+__all__ = [
+    "BY_HAND",
+    "EXITING",
+    "FULL",
+    "GONE",
+    "HEARD",
+    "IDLE",
+    "KILLED",
+    "READY",
+    "RUNNING",
+    "SELECTING",
+    "SHUT",
+    "STARTING",
+    "WAITING",
+    "Handler",
+    "Owner",
+    "Tracked",
+]
+
+Handler = Callable[[object, object], Awaitable[object]]
+"""A message handler, unbound: it is called with the actor and the message."""
+
+# Why no message is taken at present; bits of `Turn.gate`.
+STARTING: Final = 1
+KILLED: Final = 2
+EXITING: Final = 4
+FULL: Final = 8
+SELECTING: Final = 16
+BY_HAND: Final = 32
+"""The actor takes its messages itself, in `run()`."""
+HEARD: Final = 64
+"""Signals are heard: messages are taken, by the slow way."""
+SHUT: Final = STARTING | KILLED | EXITING | FULL | SELECTING | BY_HAND
+
+RUNNING: Final = "running"
+WAITING: Final = "waiting"
+READY: Final = "ready"
+IDLE: Final = "idle"
+GONE: Final = "gone"
+
+
+class Owner(Protocol):
+    """What a turn needs from the life of its actor."""
+
+    base: Context
+
+    def start_worker(self) -> None:
+        """Start one more worker; it begins RUNNING."""
+        ...
+
+    def handler_raised(self, error: BaseException, ask: Ask[object] | None, entry: object) -> bool:
+        """A handler raised what is no `Refusal`. True if the actor lives on all the same."""
+        ...
+
+    def cancelled(self) -> None:
+        """The actor is being cancelled from outside."""
+        ...
+
+    def retire_spares(self) -> None:
+        """Nobody has used the actor lately."""
+        ...
+
+    def drained(self) -> None:
+        """Intake is closed, and all that was accepted has been handled."""
+        ...
+
+
+class Tracked(Protocol):
+    """A future that its handler has to see the end of (F4)."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        ...
+
+    def lost_error(self) -> BaseException | None:
+        """The error that nobody has looked at, if there is one."""
+        ...
+
+    def hand_over(self) -> None:
+        """The handler cannot see its end; the actor does."""
+        ...
