@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from histrio_kernel.combine import Combiner, Job
 
@@ -224,5 +224,94 @@ async def test_nobody_is_left_waiting_by_a_trip_that_forgets_them() -> None:
 async def test_doing_is_a_checkpoint() -> None:
     """Also a writer that never waits lets other tasks run."""
     writer = Writer()
-    with trio.testing.assert_checkpoints():
+    with assert_checkpoints():
         await writer.do("a")
+
+
+async def test_all_go_on_in_the_order_of_the_line() -> None:
+    """E3: tasks whose trip is over go on in the order in which they stood, over several trips, also when cancelled.
+
+    Trio wakes tasks that are rescheduled together forwards or backwards, by chance; with hundreds both occur.
+    """
+    writer = Writer(trip_max=90, slow=True)
+    went_on: list[int] = []
+    scopes = [trio.CancelScope() for _ in range(300)]
+
+    async def ask(n: int) -> None:
+        with scopes[n]:
+            await writer.do(f"bad {n}" if n % 7 == 3 else str(n))
+            went_on.append(n)
+            if n == 50:
+                scopes[61].cancel()  # it is over, and waits to go on
+
+    async def ask_and_survive(n: int) -> None:
+        try:
+            await ask(n)
+        except ValueError:
+            went_on.append(n)
+
+    async with trio.open_nursery() as nursery:
+        for n in range(300):
+            nursery.start_soon(ask_and_survive, n)
+            await wait_all_tasks_blocked()
+        for n in range(5, 300, 11):
+            scopes[n].cancel()
+        for _ in range(5):
+            writer.permits.release()
+
+    assert went_on == [n for n in range(300) if n % 11 != 5]
+    assert [len(trip) for trip in writer.trips] == [1, 90, 90, 90, 2]
+
+
+async def test_one_that_asks_again_stands_behind() -> None:
+    """E3: writers that go on and ask again at once keep their order trip after trip."""
+    writer = Writer(slow=True)
+    went_on: list[int] = []
+
+    async def ask(n: int) -> None:
+        for turn in range(5):
+            await writer.do(str(n))
+            went_on.append(1000 * turn + n)
+
+    async with trio.open_nursery() as nursery:
+        for n in range(100):
+            nursery.start_soon(ask, n)
+            await wait_all_tasks_blocked()
+        for _ in range(10):
+            await wait_all_tasks_blocked()
+            writer.permits.release()
+
+    written = [int(word) for trip in writer.trips for word in trip]
+    assert [n % 1000 for n in went_on] == written
+    assert [went_on.index(1000 * turn + n) for turn in range(5) for n in range(100)] == list(range(500))
+
+
+async def test_a_writer_that_dies_leaves_nobody_waiting() -> None:
+    """What is no Exception is raised to the leader only; whoever shared its trip is told, and the line goes on."""
+    writer = Writer(slow=True)
+    outcomes: list[str] = []
+
+    class Torn(BaseException):
+        pass
+
+    async def tear(trip: Sequence[Word]) -> None:
+        await writer.permits.acquire()
+        raise Torn
+
+    line = Combiner[Word](lambda waiting: sum(1 for _ in waiting), tear)
+
+    async def ask(word: str) -> None:
+        try:
+            await line.do(Word(word))
+        except (Torn, RuntimeError) as error:
+            outcomes.append(f"{word} {type(error).__name__}")
+
+    async with trio.open_nursery() as nursery:
+        for word in "abc":
+            nursery.start_soon(ask, word)
+            await wait_all_tasks_blocked()
+        writer.permits.release()
+        writer.permits.release()
+
+    assert outcomes == ["a Torn", "b Torn", "c RuntimeError"]
+    assert line.waiting == 0

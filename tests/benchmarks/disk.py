@@ -1,0 +1,70 @@
+"""Group commit: 2000 tasks that append to one file at once, beside a write and an fsync for each record.
+
+Ours: `append` of the real disk (E3) in 2000 tasks, each of which goes on when its record is synced. The peer: a loop
+of `os.write` and `os.fsync`, with no Trio and no threads around it. Wall clock, as the disk does the work; on the disk
+of the current directory, because a temporary directory may be memory.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+
+from histrio_kernel.real import RealDriver
+from tests.benchmarks.measure import Row, Stopwatch
+
+WRITERS = 2000
+RECORD = b"a record of 128 bytes".ljust(128, b".")
+
+
+def _directory() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd())
+
+
+def group_commit(writers: int) -> float:
+    """Ours."""
+
+    async def main(path: Path) -> float:
+        async with RealDriver() as driver:
+            file = await driver.disk.open(path)
+            with Stopwatch(time.perf_counter) as watch:
+                async with trio.open_nursery() as nursery:
+                    for _ in range(writers):
+                        nursery.start_soon(driver.disk.append, file, RECORD)
+            assert file.size == writers * len(RECORD)
+        return watch.us_per(writers)
+
+    with _directory() as directory:
+        return trio.run(main, Path(directory) / "log")
+
+
+def one_by_one(records: int) -> float:
+    """The peer."""
+    with _directory() as directory:
+        file = os.open(Path(directory) / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        try:
+            with Stopwatch(time.perf_counter) as watch:
+                for _ in range(records):
+                    os.write(file, RECORD)
+                    os.fsync(file)
+        finally:
+            os.close(file)
+    return watch.us_per(records)
+
+
+ROWS = (
+    Row(
+        name="group commit, 2000 writers",
+        unit="us/record, wall clock",
+        ours=group_commit,
+        peer=one_by_one,
+        budget=10,
+        size=WRITERS,
+        peer_size=200,
+        quick=1,
+    ),
+)
