@@ -85,7 +85,7 @@ async def spawn_child(
     if name is None:
         name = _next_name(nest, settings.stem)
     path = f"{nest.path}/{name}" if nest.path != "/" else f"/{name}"
-    cell = Cell(nest.engine, nest, path, settings, actor)
+    cell = Cell(nest.engine, nest, path, name, settings, actor)
     _attach(actor, cell)
     if nest.children is None:
         nest.children = {}

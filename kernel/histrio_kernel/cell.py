@@ -46,6 +46,8 @@ from histrio_kernel.turn import Turn, Worker
 
 __all__ = ["Cell", "Parent"]
 
+_NO_CONTEXT: Final = Context()
+
 T = TypeVar("T")
 
 
@@ -94,15 +96,15 @@ class Cell:
         "turn",
     )
 
-    def __init__(self, engine: Engine, parent: Parent, path: str, settings: Settings, actor: object) -> None:
+    def __init__(self, engine: Engine, parent: Parent, path: str, name: str, settings: Settings, actor: object) -> None:
         self.engine: Final = engine
         self.parent: Final = parent
         self.path: Final = path
-        self.name: Final = path.rpartition("/")[2]
+        self.name: Final = name
         self.deadline = math.inf
         self.settings: Final = settings
         self.actor: Behaviour | None = cast(Behaviour, actor)
-        self.base = Context()
+        self.base = _NO_CONTEXT
         self.phase = Phase.STARTING
         self.reason: Reason | None = None
         self.failures: list[BaseException] | None = None
@@ -123,8 +125,8 @@ class Cell:
             self.inbox,
             actor,
             settings.handlers,
-            serial=settings.serial,
-            in_flight_max=settings.in_flight_max,
+            settings.serial,
+            settings.in_flight_max,
         )
         self.inbox.taker = self.turn
         if engine.signals.heard:
@@ -157,7 +159,11 @@ class Cell:
     async def _live(self) -> None:
         self.base = copy_context()
         if not self.turn.gate & (STARTING | KILLED) and not self.inbox.queue:
-            await self._wait_for_use()
+            # Not used yet: park without nursery and worker. Such an actor is a task, and its objects.
+            self.turn.release()
+            if self.turn.free:  # else it came back at once, to wind down
+                self.bare = current_task()
+                await park(self._abort_bare)
         if self.turn.gate & KILLED:
             return
         self.host = host = Worker(self.turn, is_host=True)
@@ -174,13 +180,6 @@ class Cell:
                 raise
             finally:
                 host.leave()
-
-    async def _wait_for_use(self) -> None:
-        """Park without nursery and worker: an actor that was never used is a task, and its objects."""
-        self.turn.release()
-        if self.turn.free:  # else it came back at once, to wind down
-            self.bare = current_task()
-            await park(self._abort_bare)
 
     def _abort_bare(self, raise_cancel: RaiseCancel) -> Abort:
         if self.bare is None:

@@ -172,8 +172,7 @@ class Inbox:
         self.closed: Reason | None = None
         self.selection: Selection | None = None
         self.slots: dict[Hashable, Slot] | None = None
-        self.limit = -1
-        self.set_limit()
+        self.limit = -1  # the queue is not made yet
 
     def __len__(self) -> int:
         """How many messages wait, withdrawn asks not counted."""

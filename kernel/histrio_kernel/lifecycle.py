@@ -16,6 +16,8 @@ __all__ = ["ENDED", "NEXT", "Event", "Phase", "follow"]
 class Phase(enum.Enum):
     """Where an actor stands between its spawn and its end."""
 
+    __hash__ = object.__hash__
+
     STARTING = "starting"
     """`started()` runs; mail is accepted and waits."""
     RUNNING = "running"
@@ -38,6 +40,8 @@ class Phase(enum.Enum):
 
 class Event(enum.Enum):
     """What moves an actor from one phase to the next."""
+
+    __hash__ = object.__hash__
 
     STARTED = "started"
     STOP = "stop"

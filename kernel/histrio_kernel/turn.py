@@ -98,7 +98,6 @@ class Turn:
         inbox: Inbox,
         actor: object,
         handlers: dict[type, Handler],
-        *,
         serial: bool,
         in_flight_max: int,
     ) -> None:

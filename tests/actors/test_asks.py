@@ -7,12 +7,12 @@ from typing import Final
 import pytest
 import trio
 from tests.actors.lab import Do, Lab, nothing
+from tests.effort import count
 from tests.kernel.works import Act
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import histrio
 from histrio_kernel.simulation.trio_schedule import seeded_schedule
-from tests.effort import count
 
 Ref = histrio.Ref[Do[object]]
 
@@ -434,9 +434,7 @@ async def test_a_combinator_that_nobody_awaits_retrieves_nothing(autojump_clock:
         del combined
         gc.collect()
 
-        assert [letter.why for letter in system.dead_letters] == [
-            "nobody awaited its answer, which was Refusal: no"
-        ]
+        assert [letter.why for letter in system.dead_letters] == ["nobody awaited its answer, which was Refusal: no"]
 
 
 async def test_an_unretrieved_error_never_fails_the_asker(autojump_clock: MockClock) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 import attrs
 import pytest
 import trio
-from tests.actors.lab import Do, Lab, nothing
+from tests.actors.lab import Do, Lab, nothing, run_in_system
 from tests.effort import count
 from tests.kernel.works import Boom, forever
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -30,7 +30,11 @@ from histrio_kernel.simulation.trio_schedule import seeded_schedule
 ACTORS: Final = 3
 LONG_S: Final = 8
 SHUTDOWN_S: Final = 2
-HARMLESS: Final = (histrio.HistrioError, trio.TooSlowError, trio.EndOfChannel)  # a program that ended at each of them would not get far
+HARMLESS: Final = (
+    histrio.HistrioError,
+    trio.TooSlowError,
+    trio.EndOfChannel,
+)  # a program that ended at each of them would not get far
 EXPECTED: Final = (Boom, *HARMLESS, TimeoutError)
 
 
@@ -174,7 +178,7 @@ def begin(lab: Actor, step: Step) -> histrio.Future[object]:
             return lab.io(perform, lab, step)
 
 
-async def perform(lab: Actor, step: Step) -> object:  # noqa: PLR0912, C901 - a table in code
+async def perform(lab: Actor, step: Step) -> object:  # a table in code
     """Do it, in a handler or in an operation."""
     ref = lab.world.refs[step.target]
     match step.kind:
@@ -185,9 +189,8 @@ async def perform(lab: Actor, step: Step) -> object:  # noqa: PLR0912, C901 - a 
         case "trio":
             await trio.sleep(step.seconds / 4)
         case "shield":
-            with trio.CancelScope(shield=True):
-                with contextlib.suppress(histrio.FutureCancelled):
-                    await histrio.either(lab.io(trio.sleep, step.seconds / 4), lab.io.clock.sleep(1))
+            with trio.CancelScope(shield=True), contextlib.suppress(histrio.FutureCancelled):
+                await histrio.either(lab.io(trio.sleep, step.seconds / 4), lab.io.clock.sleep(1))
         case "raise":
             raise Boom("raised")
         case "refuse":
@@ -364,11 +367,13 @@ async def test_the_checks_see_a_bug(autojump_clock: MockClock) -> None:
     async def broken(_: Lab) -> None:
         raise AssertionError("an invariant")
 
-    with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            await (await system.spawn(Lab)).tell(Do(broken))
-            await wait_all_tasks_blocked()
-            await trio.sleep(1)
+    async def program(system: histrio.System) -> None:
+        await (await system.spawn(Lab)).tell(Do(broken))
+        await wait_all_tasks_blocked()
+        await trio.sleep(1)
 
-    with pytest.raises(AssertionError, match="an invariant.*is a bug"):
+    with pytest.raises(histrio.SystemFailed) as raised:
+        await run_in_system(program)
+
+    with pytest.raises(AssertionError, match=r"an invariant.*is a bug"):
         check_causes(raised.value)

@@ -1,29 +1,16 @@
 """What a handler raises, and where it goes: to the asker, to the actor, to the system, out of `open_system`."""
 
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 
 import pytest
 import trio
-from tests.actors.lab import Do, Lab, nothing
-from tests.effort import count
+from tests.actors.lab import Do, Lab, cause_of, nothing, raising, run_in_system
 from tests.kernel.works import Boom, fail, forever
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import histrio
-from histrio_kernel.simulation.trio_schedule import seeded_schedule
 
 Body = Callable[[Lab], Awaitable[object]]
-
-
-def raising(error: BaseException) -> Do[None]:
-    """A message whose handler raises *error*."""
-
-    async def handler(_: Lab) -> None:
-        await trio.lowlevel.checkpoint()
-        raise error
-
-    return Do(handler)
 
 
 # -- A9: refusals ------------------------------------------------------------------------------------------------------
@@ -95,15 +82,17 @@ async def test_any_other_exception_fails_the_actor(autojump_clock: MockClock) ->
         except histrio.ActorStopped as error:
             caught.append(error)
 
+    async def program(system: histrio.System) -> None:
+        lab = await system.spawn(Lab, name="lab")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, lab, Do(waits))
+            await wait_all_tasks_blocked()
+            with trio.CancelScope(shield=True):
+                await ask(lab, raising(boom))
+                await lab_has_ended(lab)
+
     with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system("shop") as system:
-            lab = await system.spawn(Lab, name="lab")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(ask, lab, Do(waits))
-                await wait_all_tasks_blocked()
-                with trio.CancelScope(shield=True):
-                    await ask(lab, raising(boom))
-                    await lab_has_ended(lab)
+        await run_in_system(program, "shop")
 
     assert cleaned == ["cancelled"]
     assert {type(error) for error in caught} == {histrio.ActorFailed}
@@ -129,13 +118,19 @@ async def lab_has_ended(lab: histrio.Ref[Do[object]]) -> None:
 async def test_a_failed_tell_is_a_dead_letter(autojump_clock: MockClock) -> None:
     """A9: a message that failed its actor, with nobody to answer, is a dead letter too."""
     message = raising(Boom("x"))
-    with pytest.raises(histrio.SystemFailed):
-        async with histrio.open_system() as system:
-            lab = await system.spawn(Lab)
-            await lab.tell(message)
-            await trio.sleep(1)
+    letters: list[histrio.DeadLetter] = []
 
-    assert [(one.message, one.why) for one in system.dead_letters] == [(message, "its handler raised Boom: x")]
+    async def program(system: histrio.System) -> None:
+        lab = await system.spawn(Lab)
+        await lab.tell(message)
+        with pytest.raises(histrio.ActorFailed), trio.CancelScope(shield=True):
+            await lab.join()
+        letters.extend(system.dead_letters)
+
+    with pytest.raises(histrio.SystemFailed):
+        await run_in_system(program)
+
+    assert [(one.message, one.why) for one in letters] == [(message, "its handler raised Boom: x")]
 
 
 async def test_a_group_of_a_handlers_nursery_is_the_cause(autojump_clock: MockClock) -> None:
@@ -150,27 +145,13 @@ async def test_a_group_of_a_handlers_nursery_is_the_cause(autojump_clock: MockCl
         async with trio.open_nursery() as nursery:
             nursery.start_soon(fail, histrio.Refusal("no"))
 
-    cause = await cause_of(group)
-    assert isinstance(cause, ExceptionGroup)
-    assert sorted(str(error) for error in cause.exceptions) == ["one", "two"]
-    cause = await cause_of(refusal_in_a_group)
-    assert isinstance(cause, ExceptionGroup)
-    assert [type(error) for error in cause.exceptions] == [histrio.Refusal]
+    assert sorted(str(error) for error in members(await cause_of(group))) == ["one", "two"]
+    assert [type(error) for error in members(await cause_of(refusal_in_a_group))] == [histrio.Refusal]
 
 
 async def fail_at_once(error: Exception) -> None:
     """Before a cancellation could come."""
     raise error
-
-
-async def cause_of(body: Body) -> BaseException | None:
-    """What fails the actor that runs *body*."""
-    with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            await (await system.spawn(Lab)).tell(Do(body))
-            await trio.sleep(100)
-    (failure,) = raised.value.failures
-    return failure.__cause__
 
 
 async def test_an_error_in_a_cancelled_group_is_bare(autojump_clock: MockClock) -> None:
@@ -223,12 +204,14 @@ async def test_a_failure_of_a_child_is_its_parents(autojump_clock: MockClock) ->
         assert isinstance(lab, Parent | Grandparent)
         return lab.child
 
+    async def program(system: histrio.System) -> None:
+        top = await system.spawn(Grandparent, name="top")
+        lab = await (await top.ask(Do(child))).ask(Do(child))
+        await lab.tell(raising(boom))
+        await trio.sleep(1)
+
     with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            top = await system.spawn(Grandparent, name="top")
-            lab = await (await top.ask(Do(child))).ask(Do(child))
-            await lab.tell(raising(boom))
-            await trio.sleep(1)
+        await run_in_system(program)
 
     chain: list[BaseException | None] = [raised.value]
     while chain[-1] is not None:
@@ -245,12 +228,14 @@ async def test_several_failures_are_all_told(autojump_clock: MockClock) -> None:
         async def stopped(self, reason: histrio.Reason) -> None:
             raise Boom(f"{self.ref.path} in stopped")
 
+    async def program(system: histrio.System) -> None:
+        await system.spawn(Breaks, name="a")
+        await system.spawn(Breaks, name="b")
+        await (await system.spawn(Lab, name="c")).tell(raising(Boom("first")))
+        await trio.sleep(1)
+
     with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            await system.spawn(Breaks, name="a")
-            await system.spawn(Breaks, name="b")
-            await (await system.spawn(Lab, name="c")).tell(raising(Boom("first")))
-            await trio.sleep(1)
+        await run_in_system(program)
 
     assert [failure.path for failure in raised.value.failures] == ["/c", "/b", "/a"]
     assert isinstance(raised.value.__cause__, ExceptionGroup)
@@ -269,13 +254,15 @@ async def test_several_errors_of_one_actor_are_all_told(autojump_clock: MockCloc
     async def waits(lab: Lab) -> None:
         await lab.io(breaks, "cleanup")
 
+    async def program(system: histrio.System) -> None:
+        lab = await system.spawn(Lab)
+        await lab.tell(Do(waits))
+        await wait_all_tasks_blocked()
+        await lab.tell(raising(Boom("first")))
+        await trio.sleep(1)
+
     with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            lab = await system.spawn(Lab)
-            await lab.tell(Do(waits))
-            await wait_all_tasks_blocked()
-            await lab.tell(raising(Boom("first")))
-            await trio.sleep(1)
+        await run_in_system(program)
 
     (failure,) = raised.value.failures
     assert isinstance(failure.__cause__, ExceptionGroup)
@@ -316,332 +303,3 @@ async def test_a_start_that_fails(autojump_clock: MockClock) -> None:
             assert raised.value.path == "/broken"
             assert str(raised.value.__cause__) == "at the start"
         assert system.tree().children == ()
-
-
-# -- A14: out of open_system -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
-@pytest.mark.parametrize("where", ["handler", "operation", "nursery", "started", "stopped", "child"])
-def test_an_interrupt_leaves_bare(error: BaseException, where: str) -> None:
-    """A14: KeyboardInterrupt or SystemExit, raised anywhere in the tree, leaves `open_system` itself, bare."""
-    ended: list[str] = []
-
-    async def interrupt() -> None:
-        await trio.lowlevel.checkpoint()
-        raise error
-
-    class Other(Lab):
-        async def run(self) -> None:
-            try:
-                await self.receive_next()
-            finally:
-                ended.append("cleaned up")
-
-    class Hooks(Lab):
-        async def started(self) -> None:
-            if where == "started":
-                await interrupt()
-            if where == "child":
-                child = await self.spawn(Lab)
-                await child.tell(Do(interrupted))
-
-        async def stopped(self, reason: histrio.Reason) -> None:
-            if where == "stopped":
-                await interrupt()
-
-    async def interrupted(lab: Lab) -> None:
-        if where == "operation":
-            await lab.io(interrupt)
-        elif where == "nursery":
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(interrupt)
-                nursery.start_soon(forever)
-        else:
-            await interrupt()
-
-    async def main(system: histrio.System) -> None:
-        await system.spawn(Other)
-        lab = await system.spawn(Hooks)
-        if where == "stopped":
-            lab.control.stop()
-        else:
-            await lab.tell(Do(interrupted))
-        await trio.sleep_forever()
-
-    with pytest.raises(type(error)) as raised:
-        histrio.run(main, clock=MockClock(autojump_threshold=0))
-
-    assert raised.value is error
-    assert ended == ["cleaned up"]
-
-
-async def test_an_interrupt_answers_whoever_waits(autojump_clock: MockClock) -> None:
-    """A10: an ask whose handler was ended by KeyboardInterrupt is answered, also if somebody outside goes on."""
-    answered: list[str] = []
-
-    async def wait(asked: histrio.Future[None]) -> None:
-        with pytest.raises(histrio.ActorStopped):
-            await asked
-        answered.append("told")
-
-    async with trio.open_nursery() as outside:
-        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - leaving the block is what raises
-            async with histrio.open_system() as system:
-                lab = await system.spawn(Lab)
-                outside.start_soon(wait, lab.ask(raising(KeyboardInterrupt())))
-                outside.start_soon(wait, lab.ask(Do(nothing)))
-                await trio.sleep_forever()
-    assert answered == ["told", "told"]
-
-
-def outcomes_of(program: Callable[[histrio.System], Awaitable[object]]) -> set[str]:
-    """What leaves `run`, in each order of Trio's."""
-    seen: set[str] = set()
-    for seed in range(count("schedules")):
-        with seeded_schedule(seed):
-            try:
-                histrio.run(program, clock=MockClock(autojump_threshold=0))
-            except Exception as error:
-                seen.add(type(error).__name__)
-            else:
-                seen.add("nothing")
-    return seen
-
-
-def test_a_failing_ask_in_the_body_ends_in_system_failed() -> None:
-    """A14: when the body does not catch the ActorFailed of its ask, the system has failed: always SystemFailed leaves."""
-
-    async def ask(system: histrio.System) -> None:
-        await (await system.spawn(Lab)).ask(raising(Boom("x")))
-
-    async def both(system: histrio.System) -> None:
-        one, two = await system.spawn(Lab), await system.spawn(Lab)
-        await histrio.both(one.ask(raising(Boom("x"))), two.ask(raising(Boom("y"))))
-
-    async def join(system: histrio.System) -> None:
-        lab = await system.spawn(Lab)
-        await lab.tell(raising(Boom("x")))
-        await lab.join()
-
-    assert outcomes_of(ask) == {"SystemFailed"}
-    assert outcomes_of(both) == {"SystemFailed"}
-    assert outcomes_of(join) == {"SystemFailed"}
-
-
-def test_a_body_that_catches_a_failure_ends_with_the_system() -> None:
-    """A14: a body that has caught the ActorFailed of an ask cannot save the system: it is cancelled, SystemFailed leaves."""
-
-    async def program(system: histrio.System) -> None:
-        with pytest.raises(histrio.ActorFailed):
-            await (await system.spawn(Lab)).ask(raising(Boom("x")))
-
-    assert outcomes_of(program) == {"SystemFailed"}
-
-
-async def test_a_failing_system_cancels_its_body(autojump_clock: MockClock) -> None:
-    """A14: when the system fails, the body is cancelled, and what it raises in its cleanup is noted on the error."""
-    with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            await (await system.spawn(Lab)).tell(raising(Boom("x")))
-            try:
-                await trio.sleep_forever()
-            finally:
-                raise ValueError("in the body's cleanup")
-
-    assert raised.value.__notes__ == [
-        "the block around the system raised too: ValueError(\"in the body's cleanup\")"
-    ]
-
-
-async def test_the_error_of_the_body_leaves(autojump_clock: MockClock) -> None:
-    """A14: if the body raises, the tree is stopped in order, and then the body's error leaves, bare, the same object."""
-    error = ValueError("body")
-    seen: list[str] = []
-
-    class Tidy(Lab):
-        async def stopped(self, reason: histrio.Reason) -> None:
-            seen.append(f"{self.ref.path} {reason.end.value}")
-
-    async def slow(lab: Lab) -> None:
-        await lab.io(trio.sleep, 1)
-        lab.seen.append("handled")
-        seen.append("drained")
-
-    with pytest.raises(ValueError, match="body") as raised:
-        async with histrio.open_system() as system:
-            await system.spawn(Tidy, name="a")
-            await (await system.spawn(Tidy, name="b")).tell(Do(slow))
-            raise error
-
-    assert raised.value is error
-    assert seen == ["drained", "/b stopped", "/a stopped"]
-
-
-async def test_a_failure_while_the_tree_stops_is_noted(autojump_clock: MockClock) -> None:
-    """A14: if the body raised first, a failure of the tree that follows is a note on the body's error."""
-
-    class Breaks(Lab):
-        async def stopped(self, reason: histrio.Reason) -> None:
-            raise Boom("in stopped")
-
-    with pytest.raises(ValueError, match="body") as raised:
-        async with histrio.open_system() as system:
-            await system.spawn(Breaks)
-            raise ValueError("body")
-
-    (note,) = raised.value.__notes__
-    assert note.startswith("while the system stopped, it failed too: SystemFailed(")
-    assert "in stopped" in note
-
-
-async def test_a_failure_after_a_quiet_body_leaves(autojump_clock: MockClock) -> None:
-    """A14: if the body ended well and the tree fails while it stops, SystemFailed leaves."""
-
-    async def slow(lab: Lab) -> None:
-        await lab.io(trio.sleep, 1)
-        raise Boom("late")
-
-    with pytest.raises(histrio.SystemFailed, match="late"):
-        async with histrio.open_system() as system:
-            await (await system.spawn(Lab)).tell(Do(slow))
-
-
-class OwnGroup(ExceptionGroup[Exception]):
-    """A group of a user."""
-
-
-async def test_a_group_of_the_body_leaves_as_it_is(autojump_clock: MockClock) -> None:
-    """A14: a group that the body raises is the body's, and leaves as it is: the same object, of its own class."""
-    group = OwnGroup("mine", [ValueError("a"), ValueError("b")])
-    with pytest.raises(OwnGroup) as raised:
-        async with histrio.open_system() as system:
-            await system.spawn(Lab)
-            raise group
-
-    assert raised.value is group
-
-
-async def test_a_cancelled_system_is_cancelled(autojump_clock: MockClock) -> None:
-    """A14: a cancellation from around passes through, quietly; no group and no error of ours is made of it."""
-
-    async def waits(lab: Lab) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(forever, 0.5)
-            await histrio.both(lab.io(forever, 0.25), lab.io(forever))
-
-    with trio.move_on_after(1) as scope:
-        async with histrio.open_system() as system:
-            lab = await system.spawn(Lab)
-            for _ in range(3):
-                await lab.tell(Do(waits))
-            await lab.ask(Do(forever_in))
-
-    assert scope.cancelled_caught
-    assert system.dead_letters.count == 3
-
-
-async def forever_in(lab: Lab) -> None:
-    """A handler that never ends by itself."""
-    await lab.io(trio.sleep_forever)
-
-
-async def test_a_failure_in_a_cancelled_system_leaves(autojump_clock: MockClock) -> None:
-    """A14: an error raised in the cleanup of a cancelled system is not swallowed by the cancellation."""
-
-    async def breaks(_: Lab) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            raise Boom("cleanup")
-
-    with pytest.raises(histrio.SystemFailed, match="cleanup"), trio.move_on_after(1):
-        async with histrio.open_system() as system:
-            await (await system.spawn(Lab)).tell(Do(breaks))
-            await trio.sleep_forever()
-
-
-async def test_a_future_of_a_closed_system(autojump_clock: MockClock) -> None:
-    """A10: every future of a closed system has its outcome; a cancelled one, and a new ask, raise ActorStopped."""
-    futures: list[histrio.Future[object]] = []
-
-    async def handler(lab: Lab) -> str:
-        futures.append(lab.background(forever))
-        futures.append(histrio.both(lab.background(forever), lab.background(forever)))
-        futures.append(histrio.either(lab.background(forever), lab.promise()))
-        futures.append(lab.promise())
-        return "value"
-
-    async with histrio.open_system("shop") as system:
-        lab = await system.spawn(Lab)
-        value = lab.ask(Do(handler))
-        await wait_all_tasks_blocked()
-    futures.append(lab.ask(Do(nothing)))
-
-    assert await value == "value"
-    assert all(future.is_done for future in futures)
-    for future in futures:
-        with pytest.raises(histrio.ActorStopped):
-            await future
-    with pytest.raises(histrio.ActorStopped, match="'shop' is closed"):
-        await futures[0]
-
-
-async def test_combinators_end_under_a_shield(autojump_clock: MockClock) -> None:
-    """F2: in a system whose scope was cancelled, a shielded handler still gets its winner, and nothing hangs."""
-    promises: list[histrio.Promise[str]] = []
-    got: list[object] = []
-
-    async def handler(lab: Lab) -> None:
-        left: histrio.Promise[str] = lab.promise()
-        right: histrio.Promise[str] = lab.promise()
-        promises.extend([left, right])
-        stuck = lab.io(forever, 50)
-        await wait_all_tasks_blocked()
-        with trio.CancelScope(shield=True):
-            got.append(await histrio.either(left, right))
-            start = trio.current_time()
-            got.append(await histrio.either(right, stuck))
-            got.append(trio.current_time() - start < 6)
-
-    async with trio.open_nursery() as outside:
-
-        async def set_right() -> None:
-            await trio.sleep(2)
-            promises[1].set("right")
-
-        outside.start_soon(set_right)
-        with trio.move_on_after(1):
-            async with histrio.open_system() as system:
-                await (await system.spawn(Lab)).ask(Do(handler))
-
-    assert got == [histrio.Right("right"), histrio.Left("right"), True]
-
-
-class Strict:
-    """A value that does not let itself be compared, as an array of numpy does not."""
-
-    def __eq__(self, other: object) -> bool:
-        raise ValueError("the truth value is ambiguous")
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-strict: ContextVar[Strict] = ContextVar("strict")
-
-
-async def test_a_context_value_that_cannot_be_compared(autojump_clock: MockClock) -> None:
-    """A4: context variables may hold any objects: an actor never compares them."""
-    strict.set(Strict())
-
-    async def handler(lab: Lab) -> bool:
-        before = strict.get()
-        strict.set(Strict())
-        await lab.io(trio.sleep, 1)
-        return strict.get() is not before
-
-    async with histrio.open_system() as system:
-        lab = await system.spawn(Lab)
-
-        assert await histrio.all_of(*(lab.ask(Do(handler)) for _ in range(3))) == (True, True, True)
-        assert await lab.ask(Do(handler)) is True

@@ -1,13 +1,12 @@
 """A handler ends as a nursery does: what it began is over before its reply is sent, and no error in it is lost (F4)."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 import pytest
 import trio
-from tests.actors.lab import Do, Lab, nothing
-from tests.kernel.works import Act, Boom, answer, fail, forever
-from trio.testing import MockClock, wait_all_tasks_blocked
+from tests.actors.lab import Do, Lab, nothing, run_in_system
+from tests.kernel.works import Act, Boom, answer, breaks, fail, forever
+from trio.testing import MockClock
 
 import histrio
 
@@ -16,24 +15,21 @@ Body = Callable[[Lab], Awaitable[object]]
 
 async def failure_of(body: Body) -> BaseException:
     """Have an actor run *body*, which must fail it; the cause, of which the asker and the system are told alike."""
-    told: list[BaseException] = []
+    told: list[histrio.ActorFailed] = []
 
-    async def ask(system: histrio.System) -> None:
+    async def program(system: histrio.System) -> None:
         lab = await system.spawn(Lab, name="lab")
-        try:
+        with pytest.raises(histrio.ActorFailed) as answer:
             await lab.ask(Do(body))
-        except histrio.ActorFailed as error:
-            assert error.path == "/lab"
-            assert error.__cause__ is not None
-            told.append(error.__cause__)
+        told.append(answer.value)
+        await trio.sleep(1000)
 
     with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            await ask(system)
-            await trio.sleep(1000)
+        await run_in_system(program)
     (failure,) = raised.value.failures
-    assert [failure.__cause__] == told
-    return told[0]
+    assert failure.__cause__ is not None
+    assert [(error.path, error.__cause__) for error in told] == [("/lab", failure.__cause__)]
+    return failure.__cause__
 
 
 async def test_what_is_not_awaited_is_waited_for(autojump_clock: MockClock) -> None:
@@ -106,10 +102,12 @@ async def test_an_error_fails_the_handler_of_a_tell_too(autojump_clock: MockCloc
     async def handler(lab: Lab) -> None:
         lab.io(fail, Boom("unawaited"))
 
+    async def program(system: histrio.System) -> None:
+        await (await system.spawn(Lab)).tell(Do(handler))
+        await trio.sleep(1)
+
     with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            await (await system.spawn(Lab)).tell(Do(handler))
-            await trio.sleep(1)
+        await run_in_system(program)
 
     assert str(raised.value.failures[0].__cause__) == "unawaited"
 
@@ -201,14 +199,6 @@ async def test_a_refusal_cancels_what_the_handler_began(autojump_clock: MockCloc
         await lab.ask(Do(nothing))
 
 
-async def breaks(cleanup_s: float, name: str) -> None:
-    """Fails in its cleanup."""
-    try:
-        await forever(cleanup_s)
-    finally:
-        raise Boom(name)
-
-
 @pytest.mark.parametrize("mine", [Boom("mine"), histrio.Refusal("mine")], ids=["error", "refusal"])
 async def test_an_error_in_the_cleanup_joins_that_of_the_handler(mine: Exception, autojump_clock: MockClock) -> None:
     """F4: operations that fail when they are cancelled make a group with the handler's error, which comes first."""
@@ -267,10 +257,12 @@ async def test_an_operation_made_by_an_operation(autojump_clock: MockClock) -> N
             await lab.io(outer, lab)
         await trio.lowlevel.checkpoint()
 
+    async def program(system: histrio.System) -> None:
+        await (await system.spawn(Lab)).tell(Do(handler))
+        await trio.sleep(1000)
+
     with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            await (await system.spawn(Lab)).tell(Do(handler))
-            await trio.sleep(1000)
+        await run_in_system(program)
 
     assert raised.value.failures[0].__cause__ is boom
 
@@ -439,14 +431,16 @@ async def test_stopped_ends_like_a_handler(autojump_clock: MockClock) -> None:
             self.io(trio.sleep, 2)
             self.io(fail, Boom("in stopped"))
 
+    async def program(system: histrio.System) -> None:
+        lab = await system.spawn(Tidy)
+        lab.control.stop()
+        start = trio.current_time()
+        with pytest.raises(histrio.ActorFailed, match="in stopped"):
+            await lab.join()
+        assert trio.current_time() - start == pytest.approx(2)
+
     with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            lab = await system.spawn(Tidy)
-            lab.control.stop()
-            start = trio.current_time()
-            with pytest.raises(histrio.ActorFailed, match="in stopped"):
-                await lab.join()
-            assert trio.current_time() - start == pytest.approx(2)
+        await run_in_system(program)
 
     assert str(raised.value.failures[0].__cause__) == "in stopped"
 
@@ -465,158 +459,3 @@ async def test_run_ends_like_a_handler(autojump_clock: MockClock) -> None:
 
         assert trio.current_time() - start == pytest.approx(2)
         assert act.cleaned_at is None
-
-
-# -- killed at its end -------------------------------------------------------------------------------------------------
-
-
-async def test_a_kill_at_the_end_of_a_handler(autojump_clock: MockClock) -> None:
-    """F4: a kill while a handler waits for what it began cancels that, waits for it, and answers the asker."""
-    act = Act("began", after_s=1000, cleanup_s=2)
-
-    async def handler(lab: Lab) -> str:
-        lab.io(act.run)
-        return "never sent"
-
-    async with histrio.open_system() as system:
-        lab = await system.spawn(Lab)
-        asked = lab.ask(Do(handler))
-        await wait_all_tasks_blocked()
-        start = trio.current_time()
-        lab.control.kill("in the test")
-        with pytest.raises(histrio.ActorStopped, match="in the test"):
-            await asked
-        await lab.join()
-
-        assert act.cleaned_at == pytest.approx(start + 2)
-
-
-async def test_a_cancelled_awaiter_at_the_end_of_a_handler(autojump_clock: MockClock) -> None:
-    """F8: a handler that waits at its end is not hurried by its asker: it ends well, and the reply is dropped."""
-    act = Act("began", after_s=3)
-
-    async def handler(lab: Lab) -> str:
-        lab.io(act.run)
-        return "dropped"
-
-    async with histrio.open_system() as system:
-        lab = await system.spawn(Lab)
-        start = trio.current_time()
-        with trio.move_on_after(1):
-            await lab.ask(Do(handler))
-        assert trio.current_time() == pytest.approx(start + 1)
-        await trio.sleep(5)
-
-        assert act.cleaned_at is None
-        await lab.ask(Do(nothing))
-
-
-UNAWAITED: Final[dict[str, Body]] = {}
-
-
-def unawaited(body: Body) -> Body:
-    """A handler of the table below."""
-    UNAWAITED[body.__name__.strip("_").replace("_", " ")] = body
-    return body
-
-
-@unawaited
-async def _replied_already(lab: Lab) -> None:
-    lab.io(breaks, 1, "late")
-
-
-@unawaited
-async def _waits_for_something_else(lab: Lab) -> None:
-    lab.io(breaks, 1, "late")
-    await lab.io(trio.sleep_forever)
-
-
-@unawaited
-async def _waits_for_it_and_another(lab: Lab) -> None:
-    lab.io(breaks, 1, "late")
-    await histrio.both(lab.io(trio.sleep_forever), lab.io(trio.sleep_forever))
-
-
-@unawaited
-async def _in_a_nursery(lab: Lab) -> None:
-    async def child() -> None:
-        lab.io(breaks, 1, "late")
-        await lab.io(trio.sleep_forever)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(child)
-
-
-@unawaited
-async def _in_the_background(lab: Lab) -> None:
-    lab.background(breaks, 1, "late")
-
-
-@unawaited
-async def _made_by_an_operation(lab: Lab) -> None:
-    async def outer() -> None:
-        lab.io(breaks, 1, "late")
-        await trio.sleep_forever()
-
-    await lab.io(outer)
-
-
-@pytest.mark.parametrize("body", UNAWAITED.values(), ids=UNAWAITED)
-async def test_an_error_in_the_cleanup_after_a_kill(body: Body, autojump_clock: MockClock) -> None:
-    """A10: an operation of a killed actor that fails in its cleanup is the failure cause, whoever made it."""
-    with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            lab = await system.spawn(Lab)
-            await lab.tell(Do(body))
-            await wait_all_tasks_blocked()
-            lab.control.kill()
-            await lab.join()
-
-    assert str(raised.value.failures[0].__cause__) == "late"
-
-
-@pytest.mark.parametrize("where", ["handler", "stopped"])
-async def test_a_kill_does_not_hide_what_a_handler_raised(where: str, autojump_clock: MockClock) -> None:
-    """A10: a handler or hook that has raised, and waits for its operations when the kill comes, has failed."""
-
-    async def body(lab: Lab) -> None:
-        lab.io(forever, 2)
-        await lab.io(trio.sleep, 1)
-        raise Boom("mine")
-
-    class Tidy(Lab):
-        async def stopped(self, reason: histrio.Reason) -> None:
-            if where == "stopped":
-                await body(self)
-
-    with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            lab = await system.spawn(Tidy)
-            if where == "handler":
-                await lab.tell(Do(body))
-            else:
-                lab.control.stop()
-            await trio.sleep(2)
-            lab.control.kill()
-            await lab.join()
-
-    assert str(raised.value.failures[0].__cause__) == "mine"
-
-
-async def test_a_start_that_times_out_tells_all(autojump_clock: MockClock) -> None:
-    """A10: if `started` takes too long and what it began fails in its cleanup, both are told."""
-
-    class Late(Lab):
-        start_s = 1
-
-        async def started(self) -> None:
-            self.io(breaks, 0, "late")
-            await self.io(trio.sleep_forever)
-
-    async with histrio.open_system() as system:
-        with pytest.raises(histrio.ActorFailed) as raised:
-            await system.spawn(Late)
-
-    cause = raised.value.__cause__
-    assert isinstance(cause, ExceptionGroup)
-    assert [type(error) for error in cause.exceptions] == [TimeoutError, Boom]

@@ -71,7 +71,7 @@ async def test_set_and_fail(autojump_clock: MockClock) -> None:
                 await broken
             assert raised.value is boom
         for promise in (kept, broken):
-            with pytest.raises(histrio.HistrioError, match="has its outcome already.* ask `is_done` first"):
+            with pytest.raises(histrio.HistrioError, match=r"has its outcome already.* ask `is_done` first"):
                 promise.set(2)
             with pytest.raises(histrio.HistrioError, match="has its outcome already"):
                 promise.fail(Boom("again"))

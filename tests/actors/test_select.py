@@ -1,5 +1,6 @@
 """A12: a handler that waits for one particular message: what it takes, what stays, and what happens meanwhile."""
 
+import contextlib
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -209,6 +210,33 @@ async def test_what_is_told_first_is_selected(autojump_clock: Clock) -> None:
         await settle()
 
         assert log == [Ping(1), Ping(3)]
+
+
+@pytest.mark.parametrize("how", ["met", "cancelled", "broken"])
+async def test_nothing_is_left_of_a_select_that_is_over(how: str, autojump_clock: Clock) -> None:
+    """A8, A12: afterwards the inbox is on its fast path again, and the actor takes new messages."""
+
+    async def select_somehow(actor: Selecting) -> str:
+        with trio.move_on_after(1), contextlib.suppress(KeyError):
+            await actor.select(break_down if how == "broken" else is_big)
+        return "over"
+
+    def break_down(message: Mail) -> bool:
+        raise KeyError
+
+    log: list[object] = []
+    async with histrio.open_system() as system:
+        actor = await system.spawn(Selecting, log)
+        cell = system._cell_at(actor.path)
+        assert cell is not None
+        asked = actor.ask(Go(select_somehow))
+        await settle()
+        assert cell.inbox.limit == -1
+        if how != "cancelled":
+            await actor.tell(Ping(10))
+        assert await asked == "over"
+        assert cell.inbox.limit == Selecting.inbox_max
+        assert await actor.ask(Ping(1)) == "handled"
 
 
 @pytest.mark.parametrize("second", ["select", "filter"])

@@ -185,6 +185,7 @@ async def test_an_answer_to_who_has_gone_is_dropped() -> None:
         envelopes[0].reply("nobody listens")
         with pytest.raises(histrio.FutureCancelled):
             await pong
+        assert system.tree().children[0].queued == 0
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])

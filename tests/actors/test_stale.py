@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from tests.actors.lab import Do, Lab
+from tests.actors.lab import Do, Lab, run_in_system
 from tests.kernel.works import Boom, answer, fail
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -129,13 +129,16 @@ async def test_the_error_names_path_and_fields(autojump_clock: MockClock) -> Non
 
 async def test_an_uncaught_one_fails_the_actor(autojump_clock: MockClock) -> None:
     """A7: StaleState is no Refusal: a handler that does not catch it fails its actor."""
+
+    async def program(system: histrio.System) -> None:
+        account = await system.spawn(Account)
+        asked = account.ask(guarded("balance"))
+        await wait_all_tasks_blocked()
+        await change(account, deposit)
+        await asked
+
     with pytest.raises(histrio.SystemFailed) as raised:
-        async with histrio.open_system() as system:
-            account = await system.spawn(Account)
-            asked = account.ask(guarded("balance"))
-            await wait_all_tasks_blocked()
-            await change(account, deposit)
-            await asked
+        await run_in_system(program)
 
     assert isinstance(raised.value.failures[0].__cause__, histrio.StaleState)
 

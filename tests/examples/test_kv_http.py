@@ -14,7 +14,7 @@ import trio.testing
 from examples.kv_service.client import Client, Reply
 from examples.kv_service.messages import Health, Read, Status, Write
 from examples.kv_service.store import Store
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.examples.serving import front_of, service
 from tests.examples.test_kv_store import LOG, Gated, fail_from_now
@@ -294,7 +294,6 @@ def test_no_bytes_harm_the_service(tmp_path: Path) -> None:
     with service(tmp_path / "data") as kv:
 
         @given(st.lists(REQUEST_PARTS | st.binary(max_size=20), max_size=12).map(b"".join))
-        @settings(max_examples=settings().max_examples)
         def any_bytes(data: bytes) -> None:
             async def main() -> None:
                 await send_raw(kv.port, data)

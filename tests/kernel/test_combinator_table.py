@@ -11,13 +11,13 @@ from typing import Final, NamedTuple
 import attrs
 import pytest
 import trio
+from tests.kernel.works import Act, Boom, Works, open_works
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from histrio_kernel.combinators import Left, Right, both, either
 from histrio_kernel.errors import FutureCancelled
 from histrio_kernel.futures import CANCELLED, ERROR, VALUE, Future
 from histrio_kernel.io import Operation
-from tests.kernel.works import Act, Boom, Works, open_works
 
 KINDS: Final = ("ok", "error", "slow", "cancelled", "done")
 FATES: Final = {"value": VALUE, "error": ERROR, "cancelled": CANCELLED}

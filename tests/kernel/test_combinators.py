@@ -1,20 +1,18 @@
 """Several futures as one: who wins, what becomes of the others, and that none is left behind."""
 
-import contextlib
 import gc
-import math
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import pytest
 import trio
+from tests.kernel.works import Act, Boom, Works, answer, fail, forever, open_works, under_all_schedules
 from trio.testing import MockClock, assert_no_checkpoints, wait_all_tasks_blocked
 
 from histrio_kernel.combinators import (
     Left,
     Right,
-    Winner,
     all_of,
     any_of,
     await_both,
@@ -25,25 +23,6 @@ from histrio_kernel.combinators import (
 )
 from histrio_kernel.errors import FutureCancelled, LoserStuck
 from histrio_kernel.futures import Future
-from histrio_kernel.simulation.trio_schedule import seeded_schedule
-from tests.effort import count
-from tests.kernel.works import Act, Boom, Works, answer, fail, forever, open_works
-
-Combine = Callable[[Future[str], Future[str]], Future[object]]
-
-ALL: Final[dict[str, Combine]] = {"both": both, "either": either, "all_of": all_of, "any_of": any_of, "first_of": first_of}
-
-
-def under_all_schedules(program: Callable[[], Awaitable[object]]) -> list[object]:
-    """What *program* returns, in an order of Trio's own for each seed."""
-    results: list[object] = []
-    for seed in range(count("schedules")):
-        with seeded_schedule(seed):
-            results.append(trio.run(program, clock=MockClock(autojump_threshold=0)))
-    return results
-
-
-# -- two ---------------------------------------------------------------------------------------------------------------
 
 
 def test_both_have_literal_names() -> None:
@@ -123,19 +102,6 @@ async def test_one_future_twice(autojump_clock: MockClock) -> None:
                 await combine(failed, failed)
 
 
-@pytest.mark.parametrize("combine", ALL.values(), ids=ALL)
-async def test_one_pending_future_twice_is_cancelled_once(combine: Combine, autojump_clock: MockClock) -> None:
-    """F2: a combinator of one future twice that is abandoned leaves nothing running."""
-    act = Act("slow", after_s=9)
-    async with open_works() as works:
-        future = works.io(act.run)
-        with trio.move_on_after(1) as scope:
-            await combine(future, future)
-
-        assert scope.cancelled_caught
-        assert act.cleaned_at == trio.current_time()
-
-
 SLEEPERS: Final[dict[str, Callable[[Works], tuple[Future[str], Future[str]]]]] = {
     "operations": lambda works: (works.io(Act("a", after_s=1).run), works.io(Act("b", after_s=1).run)),
     "started the other way": lambda works: (
@@ -154,17 +120,6 @@ def test_a_tie_goes_to_the_left(sleepers: str, keep: bool) -> None:
             return await either(*SLEEPERS[sleepers](works), keep=keep)
 
     assert set(under_all_schedules(race)) == {Left("a")}
-
-
-def test_a_tie_of_several_goes_to_the_leftmost() -> None:
-    """F3: with more than two the leftmost of those that end together wins, under every schedule."""
-
-    async def race() -> object:
-        async with open_works() as works:
-            slow = works.io(Act("slow", after_s=9).run)
-            return await any_of(slow, *(works.io(Act(name, after_s=1).run) for name in "abcd"))
-
-    assert set(under_all_schedules(race)) == {Winner(1, "a")}
 
 
 def test_a_tie_with_an_error_is_no_tie() -> None:
@@ -284,362 +239,6 @@ async def test_keep_leaves_the_loser_alone(autojump_clock: MockClock) -> None:
         assert await either(slow, quick, keep=True) == Right("quick")
         assert trio.current_time() == pytest.approx(start + 1)
         assert await slow == "slow"
-
-
-async def test_the_error_of_a_kept_loser_is_its_owners(autojump_clock: MockClock) -> None:
-    """F3: an error of a kept loser that nobody awaits is not swallowed by the combinator that it lost in."""
-    async with open_works() as works:
-        slow = works.io(Act("kept", after_s=2, fails=True).run)
-
-        assert await any_of(works.io(Act("quick", after_s=1).run), slow, keep=True) == Winner(0, "quick")
-        await trio.sleep(2)
-        assert [str(error) for error in works.failures] == ["kept"]
-
-
-# -- together ----------------------------------------------------------------------------------------------------------
-
-
-async def test_they_nest(autojump_clock: MockClock) -> None:
-    """F2: `both(a, either(b, c))`: values nest, and losers deep inside are cancelled and waited for."""
-    async with open_works() as works:
-        start = trio.current_time()
-        loser = Act("c", after_s=9, cleanup_s=0.5)
-        a, b, c = works.io(Act("a", after_s=1).run), works.io(Act("b", after_s=2).run), works.io(loser.run)
-
-        assert await both(a, either(b, c)) == ("a", Left("b"))
-        assert loser.cleaned_at == pytest.approx(start + 2.5)
-
-
-async def test_a_nested_loser_takes_its_operands_along(autojump_clock: MockClock) -> None:
-    """F2: a combinator that loses is a loser like any other: its operands are cancelled, their cleanup waited for."""
-    async with open_works() as works:
-        start = trio.current_time()
-        acts = [Act("x", after_s=9, cleanup_s=0.25), Act("y", after_s=9, cleanup_s=0.5)]
-        x, y = (works.io(act.run) for act in acts)
-
-        assert await either(both(x, y), works.io(Act("quick", after_s=1).run)) == Right("quick")
-        assert [act.cleaned_at for act in acts] == pytest.approx([start + 1.25, start + 1.5])
-        assert trio.current_time() == acts[1].cleaned_at
-
-
-async def test_errors_nest(autojump_clock: MockClock) -> None:
-    """F2: an error inside comes out bare through each combinator that it passes."""
-    async with open_works() as works:
-        bad, other = works.io(fail, Boom("deep")), works.io(forever)
-        with pytest.raises(Boom, match="deep"):
-            await both(either(all_of(bad, other), works.io(forever)), works.io(forever))
-        assert works.pool.running == 0
-
-
-async def test_a_future_that_others_await_is_left_to_them(autojump_clock: MockClock) -> None:
-    """F5: an abandoned combinator cancels the operands that nobody else awaits, and only those."""
-    alone, shared = Act("alone", after_s=9), Act("shared", after_s=3)
-    got: list[str] = []
-
-    async def wait(future: Future[str]) -> None:
-        got.append(await future)
-
-    async with open_works() as works:
-        future = works.io(shared.run)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait, future)
-            await wait_all_tasks_blocked()
-            with trio.move_on_after(1):
-                await both(works.io(alone.run), future)
-
-    assert alone.cleaned_at is not None
-    assert got == ["shared"]
-
-
-@pytest.mark.parametrize("combine", ALL.values(), ids=ALL)
-async def test_move_on_after_leaves_nothing_running(combine: Combine, autojump_clock: MockClock) -> None:
-    """F5: a cancelled await of a combinator ends when both operands have cleaned up."""
-    acts = [Act("a", after_s=9, cleanup_s=0.25), Act("b", after_s=9, cleanup_s=0.5)]
-    async with open_works() as works:
-        start = trio.current_time()
-        with trio.move_on_after(1) as scope:
-            await combine(*(works.io(act.run) for act in acts))
-
-        assert scope.cancelled_caught
-        assert [act.cleaned_at for act in acts] == pytest.approx([start + 1.25, start + 1.5])
-        assert trio.current_time() == acts[1].cleaned_at
-        assert works.pool.running == 0
-
-
-@pytest.mark.parametrize("combine", ALL.values(), ids=ALL)
-async def test_two_awaiters_of_a_combinator(combine: Combine, autojump_clock: MockClock) -> None:
-    """F5: a combinator that two tasks await lives until the last of them is cancelled."""
-    acts = [Act("a", after_s=9), Act("b", after_s=9)]
-    left_at: list[float] = []
-
-    async def wait(future: Future[object], timeout_s: float) -> None:
-        with trio.move_on_after(timeout_s):
-            await future
-        left_at.append(trio.current_time() - start)
-
-    async with open_works() as works:
-        start = trio.current_time()
-        combined = combine(*(works.io(act.run) for act in acts))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait, combined, 1)
-            nursery.start_soon(wait, combined, 2)
-
-    assert left_at == pytest.approx([1, 2.25])
-    assert [act.cleaned_at for act in acts] == pytest.approx([start + 2.25] * 2)
-
-
-async def test_an_abandoned_pair_that_completes_after_all(autojump_clock: MockClock) -> None:
-    """F5: if all operands of a cancelled `both` complete with values in spite of it, the await gets them."""
-
-    async def stubborn(value: int) -> int:
-        with trio.CancelScope(shield=True):
-            await trio.sleep(value)
-        return value
-
-    async with open_works() as works:
-        with trio.move_on_after(0.5) as scope:
-            pair = await both(works.io(stubborn, 1), works.io(stubborn, 2))
-
-    assert pair == (1, 2)
-    assert not scope.cancelled_caught
-
-
-@pytest.mark.parametrize("combine", ALL.values(), ids=ALL)
-async def test_an_error_of_an_abandoned_operand_is_raised(combine: Combine, autojump_clock: MockClock) -> None:
-    """F5: an operand that fails when it is cancelled with its combinator is not lost: the await raises it."""
-
-    async def breaks() -> str:
-        try:
-            await trio.sleep_forever()
-        finally:
-            raise Boom("clean-up")
-
-    async with open_works() as works:
-        with trio.move_on_after(1):
-            if combine is first_of:  # it wants a success, and is told of no failure when it was not let try
-                await combine(works.io(breaks), works.io(Act("b", after_s=9).run))
-            else:
-                with pytest.raises(Boom, match="clean-up"):
-                    await combine(works.io(breaks), works.io(Act("b", after_s=9).run))
-        assert works.failures == []
-
-
-KEEPERS: Final[dict[str, Combine]] = {
-    **ALL,
-    "either keep": lambda a, b: either(a, b, keep=True),
-    "any_of keep": lambda a, b: any_of(a, b, keep=True),
-    "first_of keep": lambda a, b: first_of(a, b, keep=True),
-}
-
-
-@pytest.mark.alarm(20)  # what hangs here cannot be cancelled
-@pytest.mark.parametrize("combine", KEEPERS.values(), ids=KEEPERS)
-@pytest.mark.parametrize("ends", ["well", "badly", "cancelled"])
-@pytest.mark.parametrize("swapped", [False, True])
-async def test_an_abandoned_combinator_lets_promises_be(
-    combine: Combine, ends: str, swapped: bool, autojump_clock: MockClock
-) -> None:
-    """F9: a promise in an abandoned combinator is not touched, in whatever way the other operand ends; nothing hangs."""
-
-    async def last_words() -> str:
-        with contextlib.suppress(trio.Cancelled):
-            await trio.sleep_forever()
-        if ends == "badly":
-            raise Boom("last words")
-        if ends == "cancelled":
-            await trio.lowlevel.checkpoint_if_cancelled()
-        return "last words"
-
-    async with open_works() as works:
-        promise, operation = works.promise(str), works.io(last_words)
-        combined = combine(promise, operation) if swapped else combine(operation, promise)
-        with trio.fail_after(10), contextlib.suppress(Boom), trio.move_on_after(1):
-            await combined
-
-        assert combined.is_done
-        assert operation.is_done
-        assert not promise.is_done
-        promise.set("still of use")
-        assert await promise == "still of use"
-
-
-@pytest.mark.parametrize("combine", ALL.values(), ids=ALL)
-async def test_cancel_of_a_combinator(combine: Combine, autojump_clock: MockClock) -> None:
-    """F5: `cancel` of a combinator cancels its operands; awaiting it raises FutureCancelled when they have ended."""
-    acts = [Act("a", after_s=9, cleanup_s=0.25), Act("b", after_s=9, cleanup_s=0.5)]
-    async with open_works() as works:
-        start = trio.current_time()
-        combined = combine(*(works.io(act.run) for act in acts))
-        await wait_all_tasks_blocked()
-        combined.cancel()
-        combined.cancel()
-        assert not combined.is_done
-        with pytest.raises(FutureCancelled):
-            await combined
-
-        assert trio.current_time() == pytest.approx(start + 0.5)
-        assert all(act.cleaned_at is not None for act in acts)
-
-
-async def test_an_operand_that_keeps_is_left_alone(autojump_clock: MockClock) -> None:
-    """F5: an operation with keep=True goes on when the combinator that it is in is abandoned."""
-    async with open_works() as works:
-        kept, other = works.io(Act("kept", after_s=3).run, keep=True), Act("other", after_s=9)
-        with trio.move_on_after(1) as scope:
-            await both(kept, works.io(other.run))
-
-        assert scope.cancelled_caught
-        assert other.cleaned_at is not None
-        assert await kept == "kept"
-
-
-def test_two_combinators_of_the_same_futures_agree() -> None:
-    """F2: what one combinator does to a loser in reaction is not taken by another for the first completion."""
-
-    async def program() -> object:
-        async with open_works() as works:
-            p, q = works.promise(int), works.promise(int)
-            one, two, three = either(p, q), either(p, q), either(q, p)
-            p.set(1)
-            return await one, await two, await three
-
-    assert set(under_all_schedules(program)) == {(Left(1), Left(1), Right(1))}
-
-
-async def test_a_chain_of_reactions(autojump_clock: MockClock) -> None:
-    """F2: one completion that ends a thousand nested combinators does so in order, without recursion."""
-    async with open_works() as works:
-        first = works.promise(int)
-        chained: Future[object] = first
-        others = [works.promise(int) for _ in range(1000)]
-        for other in others:
-            chained = both(either(chained, other), first)
-        first.set(1)
-
-        assert chained.is_done
-        assert all(other.is_done for other in others)
-
-
-async def test_an_operand_at_several_depths(autojump_clock: MockClock) -> None:
-    """F2: an operand that one combinator cancels has been cancelled by somebody else for another that it is in."""
-    act = Act("shared", after_s=9)
-    async with open_works() as works:
-        shared = works.io(act.run)
-        with pytest.RaisesGroup(pytest.RaisesExc(Boom, match="bad"), FutureCancelled):
-            await both(both(shared, works.io(fail, Boom("bad"))), either(shared, works.io(forever)))
-
-        assert act.cleaned_at == trio.current_time()
-        assert works.pool.running == 0
-
-
-async def test_a_cancelled_task_sees_its_own_cancellation(autojump_clock: MockClock) -> None:
-    """F1: a cancelled task that awaits a combinator of cancelled futures gets trio.Cancelled, no error."""
-    async with open_works() as works:
-        for combine in (both, either, all_of, any_of, first_of):
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                await combine(works.cancelled(), works.cancelled())
-            assert scope.cancelled_caught
-
-
-# -- any number --------------------------------------------------------------------------------------------------------
-
-
-async def test_all_of(autojump_clock: MockClock) -> None:
-    """F3: `all_of` is the tuple of the values in argument order, of any number of futures; of none it is ()."""
-    async with open_works() as works:
-        acts = [Act(name, after_s=after_s) for name, after_s in (("a", 3), ("b", 1), ("c", 2))]
-
-        assert await all_of(*(works.io(act.run) for act in acts)) == ("a", "b", "c")
-        assert await all_of(works.value(1)) == (1,)
-        assert await all_of() == ()
-
-
-async def test_all_of_ends_all_at_the_first_error(autojump_clock: MockClock) -> None:
-    """F3: the first error cancels all others of `all_of`, and is raised bare when they have ended."""
-    async with open_works() as works:
-        acts = [Act(str(number), after_s=9, cleanup_s=number / 4) for number in (1, 2, 3)]
-        bad = works.io(Act("bad", after_s=1, fails=True).run)
-        start = trio.current_time()
-        with pytest.raises(Boom, match="bad"):
-            await all_of(works.io(acts[0].run), bad, works.io(acts[1].run), works.io(acts[2].run))
-
-        assert trio.current_time() == pytest.approx(start + 1.75)
-        assert all(act.cleaned_at is not None for act in acts)
-
-
-async def test_any_of(autojump_clock: MockClock) -> None:
-    """F3: `any_of` is the first to complete, with its index; an error that is first is raised bare."""
-    async with open_works() as works:
-
-        def three(*, second_fails: bool) -> list[Future[str]]:
-            b = Act("b", after_s=1, fails=second_fails)
-            return [works.io(Act("a", after_s=2).run), works.io(b.run), works.io(Act("c", after_s=3).run)]
-
-        assert await any_of(*three(second_fails=False)) == Winner(1, "b")
-        with pytest.raises(Boom, match="b"):
-            await any_of(*three(second_fails=True))
-        assert works.pool.running == 0
-
-
-async def test_first_of(autojump_clock: MockClock) -> None:
-    """F3: `first_of` is the first success; failures before it do not count, and are not lost on their owner."""
-    async with open_works() as works:
-        acts = [Act("a", after_s=1, fails=True), Act("b", after_s=3), Act("c", after_s=2)]
-
-        assert await first_of(*(works.io(act.run) for act in acts)) == Winner(2, "c")
-        assert acts[1].cleaned_at is not None
-        assert works.failures == []
-
-
-async def test_first_of_all_that_fail(autojump_clock: MockClock) -> None:
-    """F3: if all fail, `first_of` raises a group of all errors in argument order, cancelled ones among them."""
-    async with open_works() as works:
-        acts = [Act("a", after_s=2, fails=True), Act("b", after_s=1, fails=True)]
-        futures = [works.io(acts[0].run), works.cancelled(), works.io(acts[1].run)]
-        with pytest.RaisesGroup(
-            pytest.RaisesExc(Boom, match="a"), FutureCancelled, pytest.RaisesExc(Boom, match="b")
-        ) as raised:
-            await first_of(*futures)
-
-        assert [str(error) for error in raised.value.exceptions][::2] == ["a", "b"]
-
-
-@pytest.mark.parametrize("combine", [any_of, first_of])
-def test_of_none(combine: Callable[[], object]) -> None:
-    """F3: `any_of()` and `first_of()` of nothing raise ValueError at the call: they could never complete."""
-    with pytest.raises(ValueError, match=r"needs at least one future"):
-        combine()
-
-
-@pytest.mark.parametrize("combine", [any_of, first_of])
-async def test_keep_of_many(combine: Callable[..., Future[Winner[str]]], autojump_clock: MockClock) -> None:
-    """F3: with keep=True all losers go on."""
-    async with open_works() as works:
-        futures = [works.io(Act(str(number), after_s=number).run) for number in (3, 1, 2)]
-
-        assert await combine(*futures, keep=True) == Winner(1, "1")
-        assert await all_of(*futures) == ("3", "1", "2")
-
-
-async def test_cleanup_of_many(autojump_clock: MockClock) -> None:
-    """F3: one deadline serves all losers; each that is stuck is reported."""
-    async with open_works() as works:
-        start = trio.current_time()
-        losers = [works.io(forever, 60), works.io(forever, 0.5), works.io(forever, 60)]
-
-        assert await any_of(*losers, works.io(answer, None), cleanup_s=2) == Winner(3, None)
-        assert trio.current_time() == pytest.approx(start + 2)
-        assert [type(report) for report in works.engine.reports] == [LoserStuck, LoserStuck]
-
-
-async def test_a_cleanup_without_end(autojump_clock: MockClock) -> None:
-    """F2: with `cleanup_s=inf` the loser is waited for, however long it takes."""
-    async with open_works() as works:
-        start = trio.current_time()
-
-        assert await either(works.io(answer, 1), works.io(forever, 1000), cleanup_s=math.inf) == Left(1)
-        assert trio.current_time() == pytest.approx(start + 1000)
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

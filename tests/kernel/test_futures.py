@@ -8,6 +8,8 @@ from types import TracebackType
 
 import pytest
 import trio
+from tests.effort import count
+from tests.kernel.works import Act, Boom, answer, fail, forever, open_works
 from trio.testing import MockClock, assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
 
 from histrio_kernel.bounds import bound
@@ -15,8 +17,6 @@ from histrio_kernel.combinators import either
 from histrio_kernel.errors import FutureCancelled
 from histrio_kernel.futures import HOLDERS, Future
 from histrio_kernel.simulation.trio_schedule import seeded_schedule
-from tests.effort import count
-from tests.kernel.works import Act, Boom, Works, answer, fail, forever, open_works
 
 
 async def test_several_tasks_await_one_future(autojump_clock: MockClock) -> None:

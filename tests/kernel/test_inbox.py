@@ -392,6 +392,26 @@ async def test_a_withdrawn_ask_gives_its_place_to_the_line_at_once() -> None:
         assert kept.seen == [0, 2, 3]
 
 
+async def test_an_ask_that_has_begun_gives_no_place() -> None:
+    """A8, F8: cancelled while it is handled, an ask was no longer in the inbox, so nobody comes in for it."""
+    async with histrio.open_system() as system:
+        kept = await holding(system)
+        kept.gate.set()
+        await settle()
+        held = trio.Event()
+        ref = await system.spawn(Keeper, kept.seen, held, name="other")
+        begun = ref.ask(Note(1))
+        await settle()
+        asks = [ref.ask(Note(number)) for number in (2, 3, 4)]
+        begun.cancel()
+        other = system.tree().children[1]
+        assert (other.queued, other.standing) == (2, 1)
+        held.set()
+
+        assert [await ask for ask in asks] == [2, 3, 4]
+        assert system.tree().children[1].queued == 0
+
+
 async def test_withdrawing_more_asks_than_the_inbox_has_room_for() -> None:
     """A8, F8: however many are withdrawn, queued or in line, those left are all handled, in order."""
     async with histrio.open_system() as system:
@@ -445,65 +465,3 @@ async def test_who_stands_in_line_is_told_of_the_end(kind: type[Keeper], end: hi
     else:
         await fill_and_end()
     assert [(error.path, error.reason.end) for error in told] == [("/keeper", end)] * 2
-
-
-# -- fairness ----------------------------------------------------------------------------------------------------------
-
-
-async def test_the_64th_tell_of_the_run_yields() -> None:
-    """A8: `tell` yields and looks for cancellation every 64 calls, counted over all refs; before it delivers."""
-    seen: list[int] = []
-
-    class Sink(histrio.Actor[int]):
-        async def receive(self, message: int) -> None:
-            seen.append(message)
-
-    async with histrio.open_system() as system:
-        refs = [await system.spawn(Sink) for _ in range(3)]
-
-        async def told_in_a_cancelled_scope() -> int:
-            told = 0
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                while told < 1000:
-                    await refs[told % 3].tell(told)
-                    told += 1
-            assert scope.cancelled_caught
-            return told
-
-        before = await told_in_a_cancelled_scope()  # from wherever the counter stands to the next yield
-        assert await told_in_a_cancelled_scope() == 63
-        assert await told_in_a_cancelled_scope() == 63
-        await settle()
-        assert len(seen) == before + 2 * 63
-
-
-async def test_a_teller_that_never_waits_lets_others_run() -> None:
-    """A8: with room for all of them, 640 `tell`s yield 10 times; another task runs in between."""
-
-    class Sink(histrio.Actor[int]):
-        async def receive(self, message: int) -> None:
-            pass
-
-    ran = 0
-
-    async def other() -> None:
-        nonlocal ran
-        while True:
-            await trio.lowlevel.checkpoint()
-            ran += 1
-
-    async with histrio.open_system() as system, trio.open_nursery() as nursery:
-        sink = await system.spawn(Sink)
-        nursery.start_soon(other)
-        await settle_once()
-        before = ran
-        for number in range(640):
-            await sink.tell(number)
-        assert 9 <= ran - before <= 11  # Trio draws who of two goes first
-        nursery.cancel_scope.cancel()
-
-
-async def settle_once() -> None:
-    """Let every task that is ready run once."""
-    await trio.lowlevel.checkpoint()

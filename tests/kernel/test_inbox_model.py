@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 import attrs
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.effort import count

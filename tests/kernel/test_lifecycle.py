@@ -35,7 +35,7 @@ async def settle() -> None:
 async def test_every_pair_of_phase_and_event(phase: Phase, event: Event) -> None:
     """A15: a pair of the table moves the actor to the phase it names; any other raises, and nothing has changed."""
     async with histrio.open_system() as system:
-        actor = Cell(system.engine, system, "/store", Settings(handlers={}), object())
+        actor = Cell(system.engine, system, "/store", "store", Settings(handlers={}), object())
         actor.phase = phase
         expected = NEXT[phase].get(event)
         if expected is None:

@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple, cast
 
 import trio
+from tests.effort import count
+from trio.testing import MockClock
 
 from histrio_kernel.engine import Engine
 from histrio_kernel.futures import Promise
 from histrio_kernel.io import IoPool, Operation
 from histrio_kernel.real import RealDriver
+from histrio_kernel.simulation.trio_schedule import seeded_schedule
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -76,8 +79,8 @@ async def open_works(io_max: int = 256) -> AsyncGenerator[Works]:
         works.io_nursery = None
         nursery.cancel_scope.cancel()
     works.pool.close()
-    for error in raised:
-        raise error
+    if raised:
+        raise raised[0]
 
 
 class Act:
@@ -112,6 +115,14 @@ async def forever(cleanup_s: float = 0) -> None:
             await trio.sleep(cleanup_s)
 
 
+async def breaks(cleanup_s: float, name: str) -> None:
+    """Never ends by itself; cancelled, it takes *cleanup_s* and fails."""
+    try:
+        await forever(cleanup_s)
+    finally:
+        raise Boom(name)
+
+
 async def answer(value: T) -> T:
     """Give *value* back, after a checkpoint."""
     await trio.lowlevel.checkpoint()
@@ -122,3 +133,18 @@ async def fail(error: Exception) -> None:
     """Raise *error*, after a checkpoint."""
     await trio.lowlevel.checkpoint()
     raise error
+
+
+def members(error: BaseException | None) -> tuple[BaseException, ...]:
+    """What is in the group that *error* must be."""
+    assert isinstance(error, BaseExceptionGroup)
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions
+
+
+def under_all_schedules(program: Callable[[], Awaitable[T]]) -> list[T]:
+    """What *program* returns, on a virtual clock, in an order of Trio's own for each seed."""
+    results: list[T] = []
+    for seed in range(count("schedules")):
+        with seeded_schedule(seed):
+            results.append(trio.run(program, clock=MockClock(autojump_threshold=0)))
+    return results
