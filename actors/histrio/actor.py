@@ -395,9 +395,8 @@ def _touches(cell: Cell, name: str) -> int:
 
 def _matcher(path: str, name: str, match: object) -> Callable[[object], bool]:
     """The function that says whether a message is meant: for a type, a generic by its origin, a union, or itself."""
-    kind = get_origin(match) or match
-    if kind is Union:
-        kind = match
+    origin = get_origin(match)
+    kind = match if origin is None or origin in (Union, UnionType) else origin
     if isinstance(kind, type | UnionType) or get_origin(kind) is Union:
         return functools.partial(_is_a, kind)
     if not callable(match) or inspect.iscoroutinefunction(match):

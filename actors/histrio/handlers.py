@@ -20,6 +20,7 @@ from trio.lowlevel import disable_ki_protection
 from histrio.messages import Askable
 from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
+from histrio_kernel.errors import shown
 from histrio_kernel.gate import Handler
 
 __all__ = ["HandlerTable", "Handles", "declared_messages", "handler"]
@@ -55,7 +56,9 @@ def handler(message: Any, /) -> Any:
         TypeError: at class creation: two handlers of one type, a type that the actor does not declare, or a method
             that is no coroutine function.
     """
-    message = typing.get_origin(message) or message  # a generic is recognised by its class
+    origin = typing.get_origin(message)
+    if origin is not types.UnionType:
+        message = origin or message  # a generic is recognised by its class
     if not isinstance(message, type):
         raise TypeError(
             f"handler() takes a message type, got {message!r}: write @histrio.handler(Read), with the class"
@@ -117,7 +120,7 @@ class HandlerTable(dict[type, Handler]):
         try:
             _ = self[message.__class__]
         except TypeError as error:
-            raise TypeError(f"{path}: {error}; nothing was delivered. The message was {message!r}") from None
+            raise TypeError(f"{path}: {error}; nothing was delivered. The message was {shown(message)}") from None
 
     def names(self) -> str:
         """The declared types, as one writes them."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar, final
 
 from histrio_kernel.asks import Ask
-from histrio_kernel.errors import Refusal
+from histrio_kernel.errors import Refusal, shown
 
 __all__ = ["Askable", "Envelope", "Request"]
 
@@ -74,4 +74,4 @@ class Envelope(Generic[M_co]):
 
     def __repr__(self) -> str:
         """Show the message."""
-        return f"<Envelope {'ask' if self.is_ask else 'tell'} {self.message!r}>"
+        return f"<Envelope {'ask' if self.is_ask else 'tell'} {shown(self.message)}>"

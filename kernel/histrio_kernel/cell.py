@@ -352,6 +352,8 @@ class Cell:
     def retire_spares(self) -> None:
         """Let tasks go that are parked for work that does not come (A5)."""
         self.turn.retire_spares()
+        if self.turn.free and not self.turn.suspended:
+            self.inbox.drop_queue()
         if self.io is not None and not self.io.running:
             self.io.retire_spares()
 

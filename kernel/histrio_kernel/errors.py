@@ -32,6 +32,7 @@ __all__ = [
     "SystemFailed",
     "Unbound",
     "raise_interrupt",
+    "shown",
     "split_cancelled",
 ]
 
@@ -186,6 +187,15 @@ class Unbound(HistrioError):
 
 class HeldTurn(HistrioError):
     """A report of the watchdog: a handler has held its actor's turn for long while it waited for something else."""
+
+
+def shown(message: object, length_max: int = 200) -> str:
+    """`repr(message)` for an error text: not longer than that, and never an error of its own."""
+    try:
+        text = repr(message)
+    except Exception:  # the text is about something else
+        text = object.__repr__(message)
+    return text if len(text) <= length_max else f"{text[: length_max - 3]}..."
 
 
 def split_cancelled(error: BaseException) -> tuple[BaseException | None, BaseException | None]:

@@ -38,8 +38,8 @@ async def serve(worker: Worker) -> None:
     """Handle messages while there are any, park, go on; return when this worker is not needed any more."""
     turn = worker.turn
     inbox = turn.inbox
-    queue = inbox.open_queue()
-    take = queue.popleft
+    queue: Any = inbox.open_queue()
+    take: Any = queue.popleft
     handlers = turn.handlers
     handler_of = handlers.get
     actor = turn.actor
@@ -48,9 +48,11 @@ async def serve(worker: Worker) -> None:
     entry: Any
     while True:
         if turn.ready or turn.gate & SHUT or not queue:
-            entry = None  # a parked worker keeps nothing alive
+            entry = queue = take = None  # a parked worker keeps nothing alive, not even the queue
             if not await worker.rest():
                 return
+            queue = inbox.open_queue()
+            take = queue.popleft
             batch = batch_max
             continue
         entry = take()

@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol, cast, final
 from trio.lowlevel import enable_ki_protection
 
 from histrio_kernel.asks import Ask, Post
-from histrio_kernel.errors import ActorStopped, InboxFull, MessageDropped, Reason, SelectStalled
+from histrio_kernel.errors import ActorStopped, InboxFull, MessageDropped, Reason, SelectStalled, shown
 from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Waiter
 from histrio_kernel.overflow import Latest, Overflow, Policy
 from histrio_kernel.signals import Kind
@@ -190,6 +190,12 @@ class Inbox:
             self.set_limit()
         return self.queue
 
+    def drop_queue(self) -> None:
+        """Nobody has used the actor lately: an empty queue need not be kept."""
+        if not self.queue:
+            self.queue = _NEVER_USED
+            self.set_limit()
+
     def set_limit(self) -> None:
         """Choose between the fast path and the slow one; called whenever something unusual begins or ends."""
         unusual = (
@@ -337,7 +343,7 @@ class Inbox:
         self.dropped += 1
         self._tell_of(Kind.DROP, entry)
         if isinstance(entry, Ask):
-            entry.fail(MessageDropped(f"{self.path} dropped {entry.message!r} by its overflow policy or a filter"))
+            entry.fail(MessageDropped(f"{self.path} dropped {shown(entry.message)} by its overflow policy or a filter"))
 
     def _full(self) -> InboxFull:
         return InboxFull.at(self.path, len(self), self.standing)

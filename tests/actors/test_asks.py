@@ -25,6 +25,7 @@ class Small(Lab):
 
 
 async def reply(_: Lab) -> str:
+    """Answers at once."""
     return "reply"
 
 
@@ -46,6 +47,7 @@ def noting(name: str) -> Do[str]:
 
 
 async def seen(lab: Lab) -> list[str]:
+    """The notes so far."""
     return list(lab.seen)
 
 
@@ -379,6 +381,7 @@ async def test_as_a_loser_an_ask_ends_at_once(autojump_clock: MockClock) -> None
 
 
 async def refuse(_: Lab) -> str:
+    """Never answers well."""
     raise histrio.Refusal("no")
 
 

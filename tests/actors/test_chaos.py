@@ -12,14 +12,14 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 import attrs
 import pytest
 import trio
 from tests.actors.lab import Do, Lab, nothing, run_in_system
 from tests.effort import count
-from tests.kernel.works import Boom, forever
+from tests.kernel.works import Boom, forever, members
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import histrio
@@ -318,7 +318,7 @@ def check_causes(error: BaseException) -> None:
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error and all that is behind it, in groups too."""
     if isinstance(error, BaseExceptionGroup):
-        for member in error.exceptions:
+        for member in members(cast(BaseException, error)):
             yield from causes(member)
     elif error is not None:
         yield error

@@ -145,6 +145,7 @@ async def wait_for(future: histrio.Future[object]) -> object:
 
 
 async def raises(_: Lab) -> None:
+    """Fails its actor."""
     raise Boom("child")
 
 
@@ -154,87 +155,87 @@ ENDS: Final[dict[str, End]] = {}
 
 def end(function: End) -> End:
     """A way to end the scene."""
-    ENDS[function.__name__.replace("_", " ")] = function
+    ENDS[function.__name__.removeprefix("_").replace("_", " ")] = function
     return function
 
 
 @end
-async def stopping_it(scene: Scene) -> None:
+async def _stopping_it(scene: Scene) -> None:
     scene.busy.control.stop()
     await trio.sleep(5)
 
 
 @end
-async def killing_it(scene: Scene) -> None:
+async def _killing_it(scene: Scene) -> None:
     scene.busy.control.kill()
     await trio.sleep(5)
 
 
 @end
-async def a_handler_that_fails(scene: Scene) -> None:
+async def _a_handler_that_fails(scene: Scene) -> None:
     scene.handler_fails.set()
     await trio.sleep(5)
 
 
 @end
-async def background_work_that_fails(scene: Scene) -> None:
+async def _background_work_that_fails(scene: Scene) -> None:
     scene.background_fails.set()
     await trio.sleep(5)
 
 
 @end
-async def a_child_that_fails(scene: Scene) -> None:
+async def _a_child_that_fails(scene: Scene) -> None:
     await scene.child.tell(Do(raises))
     await trio.sleep(5)
 
 
 @end
-async def an_interrupt(scene: Scene) -> None:
+async def _an_interrupt(scene: Scene) -> None:
     scene.handler_is_interrupted.set()
     await trio.sleep(5)
 
 
 @end
-async def stopping_its_parent(scene: Scene) -> None:
+async def _stopping_its_parent(scene: Scene) -> None:
     scene.parent.control.stop()
     await trio.sleep(5)
 
 
 @end
-async def killing_its_parent(scene: Scene) -> None:
+async def _killing_its_parent(scene: Scene) -> None:
     scene.parent.control.kill()
     await trio.sleep(5)
 
 
 @end
-async def a_sibling_that_fails(scene: Scene) -> None:
+async def _a_sibling_that_fails(scene: Scene) -> None:
     await scene.parent.tell(Do(raises))
     await trio.sleep(5)
 
 
 @end
-async def stopping_the_system(scene: Scene) -> None:
+async def _stopping_the_system(scene: Scene) -> None:
     await scene.system.stop()
 
 
 @end
-async def killing_the_system(scene: Scene) -> None:
+async def _killing_the_system(scene: Scene) -> None:
     scene.system.kill()
     await trio.sleep(5)
 
 
 @end
-async def leaving_the_system(scene: Scene) -> None:
+async def _leaving_the_system(scene: Scene) -> None:
     await trio.lowlevel.checkpoint()
 
 
 @end
-async def an_error_of_the_body(scene: Scene) -> None:
+async def _an_error_of_the_body(scene: Scene) -> None:
     raise ValueError("body")
 
 
 @end
-async def a_cancellation_from_around(scene: Scene) -> None:
+async def _a_cancellation_from_around(scene: Scene) -> None:
     scene.around.cancel()
     await trio.sleep(5)
 

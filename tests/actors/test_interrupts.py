@@ -60,6 +60,17 @@ MAINS: Final = {
             await (await system.spawn(Noted)).tell("io")
             await system.wait()
     """,
+    "a run that computes": """
+        class Spins(histrio.Actor[int]):
+            async def run(self) -> None:
+                ready()
+                while True:
+                    pass
+
+        async def main(system: histrio.System) -> None:
+            await system.spawn(Spins)
+            await system.wait()
+    """,
     "an idle system": """
         async def main(system: histrio.System) -> None:
             await system.spawn(Noted)

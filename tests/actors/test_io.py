@@ -323,7 +323,7 @@ async def test_a_coroutine_is_refused(autojump_clock: MockClock) -> None:
 
     async def handler(lab: Lab) -> str:
         with pytest.raises(TypeError) as raised:
-            lab.io(answer(1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+            lab.io(answer(1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         gc.collect()  # a warning would be an error
         return str(raised.value)
 

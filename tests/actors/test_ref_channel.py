@@ -103,6 +103,30 @@ async def test_closing_a_channel_wakes_who_waits_in_it() -> None:
     assert seen == [0, 1]
 
 
+async def test_a_send_that_has_just_begun_is_closed_too() -> None:
+    """A11: whatever the order in which Trio runs the two, after `aclose` was called nothing is delivered."""
+    seen: list[int] = []
+    outcomes: list[str] = []
+
+    async def send(channel: trio.abc.SendChannel[Write]) -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await channel.send(Write(1))
+        outcomes.append("closed")
+
+    async with histrio.open_system() as system:
+        store = await system.spawn(Store, seen)
+        for _ in range(20):
+            channel = store.channel()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send, channel)
+                await trio.lowlevel.checkpoint()
+                await channel.aclose()
+        await settle()
+
+    assert outcomes == ["closed"] * 20
+    assert seen == []
+
+
 async def test_a_channel_to_an_actor_that_has_ended_is_broken() -> None:
     """A11: its `send` raises `BrokenResourceError`, with the `ActorStopped` as its cause; also when it stood in line."""
     gate = trio.Event()

@@ -65,34 +65,41 @@ async def watched(names: tuple[str, ...], what: Change) -> tuple[str, ...] | Non
 
 
 def deposit(account: Account) -> None:
+    """Moves the balance."""
     account.balance += 1
 
 
 def rename(account: Account) -> None:
+    """Moves the owner."""
     account.owner = "bob"
 
 
 def both(account: Account) -> None:
+    """Moves both."""
     deposit(account)
     rename(account)
 
 
 def touch(account: Account) -> None:
+    """Changes in place, and says so."""
     account.entries.append(1)
     account.touch("entries")
 
 
 def append(account: Account) -> None:
+    """Changes in place, and says nothing."""
     account.entries.append(1)
 
 
 def there_and_back(account: Account) -> None:
+    """Ends with the very object that was there."""
     old = account.entries
     account.entries = []
     account.entries = old
 
 
 def same_value(account: Account) -> None:
+    """Ends with an equal object, which is another."""
     account.entries = list(account.entries)
 
 

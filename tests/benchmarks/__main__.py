@@ -46,11 +46,11 @@ def chosen(names: Sequence[str]) -> list[Row]:
 
 
 def run(rows: Sequence[Row], console: Console, *, quick: bool) -> list[Figures]:
-    """Measure each row that can be measured here, with progress."""
+    """Measure each row that can be measured here, with progress: a bar, or a line for each row if there is no terminal."""
     pairs = PAIRS_QUICK if quick else PAIRS
     found: list[Figures] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=len(rows) * pairs * 2)
         for row in rows:
             why_not = row.why_not()
@@ -60,6 +60,8 @@ def run(rows: Sequence[Row], console: Console, *, quick: bool) -> list[Figures]:
                 continue
             progress.update(task, description=row.name)
             found.append(measure(row, quick=quick, on_timing=lambda: progress.advance(task)))
+            if not console.is_terminal:
+                console.print(f"{row.name}: {found[-1].ratio:.2f}x")
     return found
 
 

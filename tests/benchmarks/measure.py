@@ -81,7 +81,10 @@ class Row:
 
 @attrs.frozen
 class Figures:
-    """What came out of one row: a line of bench.json."""
+    """What came out of one row: an object of bench.json. What the fields mean is said at `Row`.
+
+    Ours, peer and ratio are those of one pair, the one with the median ratio.
+    """
 
     name: str
     ours: float

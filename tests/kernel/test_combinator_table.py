@@ -6,7 +6,7 @@
 # whether the loser was waited for, and each row can be checked with pencil and paper.
 
 import math
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import attrs
 import pytest
@@ -139,9 +139,9 @@ async def outcome(combined: Future[object]) -> str:
     except FutureCancelled:
         return "cancelled"
     if isinstance(value, Left | Right):
-        return f"{type(value).__name__} {value.value}"
+        return f"{type(value).__name__} {cast(Left[str] | Right[str], value).value}"
     assert isinstance(value, tuple)
-    return " and ".join(value)
+    return " and ".join(cast(tuple[str, str], value))
 
 
 def expected(row: Row, *, first_is_left: bool) -> str:

@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from typing import Final, cast
 
 import attrs
 import hypothesis.strategies as st
 import trio
 from hypothesis import given
-from tests.kernel.works import Boom, Works, open_works
+from tests.kernel.works import Boom, Works, members, open_works
 from trio.testing import MockClock
 
 from histrio_kernel.combinators import Left, Right, both, either
@@ -200,7 +200,7 @@ class Abandoned(Exception):
 def shape(error: BaseException) -> object:
     """What can be compared of an error."""
     if isinstance(error, BaseExceptionGroup):
-        return [shape(one) for one in error.exceptions]
+        return [shape(one) for one in members(cast(BaseException, error))]
     return str(error) if isinstance(error, Boom) else "cancelled"
 
 
