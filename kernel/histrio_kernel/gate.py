@@ -78,6 +78,8 @@ class Owner(Protocol):
 class Tracked(Protocol):
     """A future that its handler has to see the end of (F4)."""
 
+    _state: int
+
     @property
     def is_done(self) -> bool:
         """Whether it has ended."""

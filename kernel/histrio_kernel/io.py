@@ -125,7 +125,6 @@ class Operation(Future[T]):
         pool: IoPool,
         function: Callable[..., Awaitable[T]],
         args: tuple[object, ...],
-        *,
         keep: bool,
         nested: bool,
         label: object,
@@ -226,14 +225,16 @@ class IoPool:
         if type(holder) is Worker and holder.is_visitor:
             holder = holder.visits_from
         nested = not counted or (type(holder) is _IoTask and holder.pool is self)
-        operation: Operation[T] = Operation(self, function, args, keep=keep, nested=nested, label=label or function)
+        operation: Operation[T] = Operation(self, function, args, keep, nested, label or function)
         nursery = self.owner.io_nursery
         if nursery is None:
             operation._settle(CANCELLED, None)
             return operation
-        if type(holder) is Worker and not background and id(holder.turn.owner) == id(self.owner):
-            operation._by_handler = True
-            holder.track(operation)
+        if type(holder) is Worker and not background:
+            owner: object = holder.turn.owner
+            if owner is self.owner:
+                operation._by_handler = True
+                holder.track(operation)
         if self.engine.signals.heard:
             self.engine.signals.emit(self.owner.path, Kind.USE, repr(operation))
         if nested or self.running < self.io_max:

@@ -400,6 +400,9 @@ class Worker(Holder):
     def forget_made(self) -> bool:
         """Whether all that the handler made has ended with no error lost; then there is nothing more to see."""
         made = self.made
+        if made is not None and not isinstance(made, list) and made._state == VALUE:
+            self.made = None  # by far the most common
+            return True
         if isinstance(made, list):
             if any(not one.is_done or one.lost_error() is not None for one in made):
                 return False

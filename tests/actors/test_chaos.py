@@ -115,8 +115,12 @@ KINDS: Final = {Actor: 6, SerialActor: 2, OldDropper: 1, NewDropper: 1, LatestKe
 class World:
     """The actors, and everything that somebody outside waits for."""
 
-    def __init__(self, system: histrio.System) -> None:
-        self.system: Final = system
+    system: histrio.System
+
+    def __init__(self, outside: trio.Nursery, *, heard: bool) -> None:
+        self.outside: Final = outside
+        self.around: Final = trio.CancelScope()
+        self.heard: Final = heard
         self.refs: Final[list[histrio.Ref[Do[object]]]] = []
         self.cells: Final[list[Cell]] = []
         self.futures: Final[list[histrio.Future[object]]] = []
@@ -281,31 +285,34 @@ async def listen_in_between(system: histrio.System) -> None:
         stop()
 
 
-async def play(orders: list[Order], ends_at_s: float, how: str, kinds: list[type[Actor]], heard: bool) -> World:
-    """Run it all; the virtual moment of the end is bounded."""
-    scope = trio.CancelScope()
+async def play(world: World, orders: list[Order], ends_at_s: float, how: str, kinds: list[type[Actor]]) -> None:
+    """Open the system, have it worked with, and end it."""
+    async with histrio.open_system() as world.system:
+        for number, kind in enumerate(kinds):
+            world.refs.append(world.remember(await world.system.spawn(kind, world, number)))
+        for order in orders:
+            world.outside.start_soon(give, world, order)
+        if world.heard:
+            world.outside.start_soon(listen_in_between, world.system)
+        await trio.sleep(ends_at_s)
+        if how == "cancel":
+            world.around.cancel()
+        elif how == "kill":
+            world.system.kill()
+
+
+async def play_outside(heard: bool, orders: list[Order], ends_at_s: float, how: str, kinds: list[type[Actor]]) -> World:
+    """Run it all; the virtual moment of the end is bounded, and so is the wait for any answer."""
     async with trio.open_nursery() as outside:
-        with scope:
+        world = World(outside, heard=heard)
+        with world.around:
             try:
-                async with histrio.open_system() as system:
-                    world = World(system)
-                    for number, kind in enumerate(kinds):
-                        world.refs.append(world.remember(await system.spawn(kind, world, number)))
-                    for order in orders:
-                        outside.start_soon(give, world, order)
-                    if heard:
-                        outside.start_soon(listen_in_between, system)
-                    await trio.sleep(ends_at_s)
-                    if how == "cancel":
-                        scope.cancel()
-                    elif how == "kill":
-                        system.kill()
+                await play(world, orders, ends_at_s, how, kinds)
             except histrio.SystemFailed as failed:
                 check_causes(failed)
-        ended = trio.current_time()
+        assert trio.current_time() < 200
         await trio.sleep(LONG_S + 3)  # the last order, and its answer
         assert outside.child_tasks == frozenset(), "somebody still waits"
-    assert ended < 200
     return world
 
 
@@ -344,7 +351,9 @@ def run_drawn(seed: int, orders_max: int = 12) -> World:
     how, ends_at_s = chance.choice(("leave", "cancel", "kill")), chance.random() * LONG_S * 2
     orders = [draw_order(chance) for _ in range(orders_max)]
     with seeded_schedule(seed):
-        return trio.run(play, orders, ends_at_s, how, kinds, seed % 3 == 0, clock=MockClock(autojump_threshold=0))
+        return trio.run(
+            play_outside, seed % 3 == 0, orders, ends_at_s, how, kinds, clock=MockClock(autojump_threshold=0)
+        )
 
 
 @pytest.mark.alarm(600)

@@ -1,8 +1,10 @@
 """What an end tells: its reason, the true outcome of what was in hand, and the letters that nobody opened (A10)."""
 
+import contextlib
+
 import pytest
 import trio
-from tests.actors.lab import Do, Lab, nothing, run_in_system
+from tests.actors.lab import Do, Lab, nothing, raising, run_in_system
 from tests.kernel.works import Act, Boom, forever
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -26,29 +28,29 @@ async def test_the_reason_is_attached(how: str, expected: str, autojump_clock: M
     async def waits(lab: Lab) -> None:
         await lab.io(trio.sleep, 0.5 if how == "stop" else 1000)
 
-    async def fails(lab: Lab) -> None:
-        raise Boom("x")
-
-    reasons: list[str] = []
+    refs: list[histrio.Ref[Do[object]]] = []
     around = trio.CancelScope()
-    try:
-        with around:
-            async with histrio.open_system() as system:
-                lab = await system.spawn(Lab, name="lab")
-                await lab.tell(Do(waits))
-                await wait_all_tasks_blocked()
-                if how in ("stop", "deadline"):
-                    lab.control.stop(why="in the test")
-                elif how == "kill":
-                    lab.control.kill(why="in the test")
-                elif how == "cancel":
-                    around.cancel()
-                else:
-                    await lab.tell(Do(fails))
-                with trio.CancelScope(shield=True):
-                    await trio.sleep(10)
-    except histrio.SystemFailed:
-        pass
+
+    async def program(system: histrio.System) -> None:
+        lab = await system.spawn(Lab, name="lab")
+        refs.append(lab)
+        await lab.tell(Do(waits))
+        await wait_all_tasks_blocked()
+        if how in ("stop", "deadline"):
+            lab.control.stop(why="in the test")
+        elif how == "kill":
+            lab.control.kill(why="in the test")
+        elif how == "cancel":
+            around.cancel()
+        else:
+            await lab.tell(raising(Boom("x")))
+        with trio.CancelScope(shield=True):
+            await trio.sleep(10)
+
+    with around, contextlib.suppress(histrio.SystemFailed):
+        await run_in_system(program)
+    (lab,) = refs
+    reasons: list[str] = []
     with pytest.raises(histrio.ActorStopped) as raised:
         await lab.ask(Do(nothing))
     reasons.append(str(raised.value.reason))

@@ -174,15 +174,16 @@ async def test_a_cancelled_system_is_cancelled(autojump_clock: MockClock) -> Non
             nursery.start_soon(forever, 0.5)
             await histrio.both(lab.io(forever, 0.25), lab.io(forever))
 
+    async def program(system: histrio.System) -> None:
+        lab = await system.spawn(Lab)
+        for _ in range(3):
+            await lab.tell(Do(waits))
+        await lab.ask(Do(forever_in))
+
     with trio.move_on_after(1) as scope:
-        async with histrio.open_system() as system:
-            lab = await system.spawn(Lab)
-            for _ in range(3):
-                await lab.tell(Do(waits))
-            await lab.ask(Do(forever_in))
+        await run_in_system(program)
 
     assert scope.cancelled_caught
-    assert system.dead_letters.count == 3
 
 
 async def forever_in(lab: Lab) -> None:
@@ -214,8 +215,9 @@ async def test_a_future_of_a_closed_system(autojump_clock: MockClock) -> None:
     async def handler(lab: Lab) -> str:
         futures.append(lab.background(forever))
         futures.append(histrio.both(lab.background(forever), lab.background(forever)))
-        futures.append(histrio.either(lab.background(forever), lab.promise()))
-        futures.append(lab.promise())
+        promise: histrio.Promise[int] = lab.promise()
+        futures.append(histrio.either(lab.background(forever), promise))
+        futures.append(promise)
         return "value"
 
     async with histrio.open_system("shop") as system:
@@ -270,7 +272,8 @@ class Strict:
     def __eq__(self, other: object) -> bool:
         raise ValueError("the truth value is ambiguous")
 
-    __hash__ = None  # type: ignore[assignment]
+    def __hash__(self) -> int:
+        raise TypeError("unhashable")
 
 
 strict: ContextVar[Strict] = ContextVar("strict")

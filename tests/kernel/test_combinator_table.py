@@ -138,10 +138,10 @@ async def outcome(combined: Future[object]) -> str:
         return f"error of {error}"
     except FutureCancelled:
         return "cancelled"
-    if isinstance(value, Left | Right):
-        return f"{type(value).__name__} {cast(Left[str] | Right[str], value).value}"
-    assert isinstance(value, tuple)
-    return " and ".join(cast(tuple[str, str], value))
+    if isinstance(value, tuple):
+        return " and ".join(cast(tuple[str, str], value))
+    one = cast(Left[str] | Right[str], value)
+    return f"{type(one).__name__} {one.value}"
 
 
 def expected(row: Row, *, first_is_left: bool) -> str:

@@ -136,7 +136,6 @@ async def test_two_awaiters_of_a_combinator(combine: Combine, autojump_clock: Mo
 
 async def test_an_abandoned_pair_that_completes_after_all(autojump_clock: MockClock) -> None:
     """F5: if all operands of a cancelled `both` complete with values in spite of it, the await gets them."""
-
     got: list[tuple[int, int]] = []
 
     async def stubborn(value: int) -> int:
