@@ -296,10 +296,10 @@ class _RefChannel(trio.abc.SendChannel[M_contra]):
         """Tell the actor. A checkpoint, like every `send` of Trio."""
         if self._closed:
             raise trio.ClosedResourceError
-        await checkpoint()
         with trio.CancelScope() as scope:
             self._sending[scope] = None
             try:
+                await checkpoint()
                 await self._ref.tell(value)
             except ActorStopped as error:
                 raise trio.BrokenResourceError(str(error)) from error

@@ -189,11 +189,24 @@ class Operation(Future[T]):
 class IoPool:
     """The operations of one actor: those that run, those that wait for a place, and the tasks parked for the next."""
 
-    __slots__ = ("engine", "fresh", "io_max", "owner", "parked", "queue", "running", "stalled", "switching", "tasks")
+    __slots__ = (
+        "engine",
+        "fresh",
+        "identity",
+        "io_max",
+        "owner",
+        "parked",
+        "queue",
+        "running",
+        "stalled",
+        "switching",
+        "tasks",
+    )
 
     def __init__(self, engine: Engine, owner: IoOwner, io_max: int) -> None:
         self.engine: Final = engine
         self.owner: Final = owner
+        self.identity: Final[object] = owner  # the same, to be compared with owners of another kind
         self.io_max: Final = io_max
         self.running = 0
         self.tasks = 0
@@ -230,11 +243,9 @@ class IoPool:
         if nursery is None:
             operation._settle(CANCELLED, None)
             return operation
-        if type(holder) is Worker and not background:
-            owner: object = holder.turn.owner
-            if owner is self.owner:
-                operation._by_handler = True
-                holder.track(operation)
+        if type(holder) is Worker and not background and holder.turn.owner is self.identity:
+            operation._by_handler = True
+            holder.track(operation)
         if self.engine.signals.heard:
             self.engine.signals.emit(self.owner.path, Kind.USE, repr(operation))
         if nested or self.running < self.io_max:

@@ -152,6 +152,24 @@ async def test_what_somebody_can_end_is_no_cycle(autojump_clock: MockClock) -> N
         assert answer == 1
 
 
+async def test_who_is_about_to_go_on_is_in_no_cycle(autojump_clock: MockClock) -> None:
+    """A6: At the bound an ask to oneself may wait if the other handlers have only to get the turn to go on."""
+
+    async def give_way(actor: Doer) -> None:
+        await actor.door
+
+    async def open_and_ask(actor: Doer) -> object:
+        actor.door.set(None)
+        return await actor.ref.ask(Note())
+
+    async with histrio.open_system() as system:
+        doer = await system.spawn(DoerOfTwo)
+
+        _, answer = await histrio.both(doer.ask(Do(give_way)), doer.ask(Do(open_and_ask)))
+
+        assert answer == 1
+
+
 async def test_either_of_an_ask_to_oneself_and_something_else_is_no_cycle(autojump_clock: MockClock) -> None:
     """A6: `either` ends with the operation, so it may hold an ask that cannot be answered."""
 

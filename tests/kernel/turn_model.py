@@ -99,13 +99,16 @@ class TurnModel:
         self.let_in = set()
         self.holder = None
 
-    def rests(self, *, blocked: set[int], standing: set[int], dead: bool) -> None:
-        """Every task is blocked: those *blocked* in plain awaits with the turn, and the senders of those *standing*."""
+    def rests(self, *, blocked: set[int], told: set[int], standing: set[int], dead: bool) -> None:
+        """Every task is blocked: those *blocked* in plain awaits with the turn, and the senders of those *standing*.
+
+        Those *told*, unlike asks, have a sender who stands in line as long as there is no room.
+        """
+        if not dead:
+            assert standing & set(self.pending) == told & set(self.pending[self.inbox_max :]), "the wrong senders wait"
         if self.holder is not None:
             assert self.holder in blocked | self.waiting, f"{self.holder} has the turn, and does not go on"
             return
         assert not self.ready, f"{list(self.ready)} could go on, and nobody has the turn"
         shut = self.dead or dead or self.selecting is not None or len(self.waiting) >= self.in_flight_max
         assert shut or not self.pending, f"{self.pending} could be handled, and nobody has the turn"
-        lost = standing & set(self.pending[: self.inbox_max])
-        assert not lost or dead, f"the senders of {lost} stand in line, and there is room"

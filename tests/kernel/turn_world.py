@@ -172,6 +172,7 @@ class World:
         self.waiters: dict[Future[Any], list[Seat]] = {}
         self.aborting: Seat | None = None
         self.mail: dict[int, Mail] = {}
+        self.told: set[int] = set()
         self.standing: set[int] = set()
         self.blocked: set[int] = set()
         self.everything = trio.CancelScope()
@@ -253,7 +254,7 @@ class World:
             phase = self._phase(place)
             dead = phase not in (Phase.STARTING, Phase.RUNNING, Phase.DRAINING)
             try:
-                place.model.rests(blocked=self.blocked, standing=self.standing, dead=dead)
+                place.model.rests(blocked=self.blocked, told=self.told, standing=self.standing, dead=dead)
             except AssertionError as error:
                 self.break_off(f"{place.ref.path} ({phase}): {error}")
         if deadline > LATEST_S:
@@ -318,6 +319,7 @@ class Telling:
         """The message is in the inbox, or in the line."""
         if not self.offered:
             self.offered = True
+            self.world.told.add(self.mail.number)
             self.world.tell(self.place.model.offered, self.mail.number)
 
     def waits(self) -> None:
