@@ -1,4 +1,4 @@
-"""An ask belongs to whoever awaits it, works in any Trio task, and costs none."""
+"""An ask belongs to whoever awaits it, and works in any Trio task."""
 
 import gc
 from collections.abc import Awaitable, Callable
@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 import trio
 from tests.actors.lab import Do, Lab, nothing
+from tests.conftest import Show
 from tests.effort import count
 from tests.kernel.works import Act
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -99,72 +100,6 @@ async def test_one_actor_asks_another(autojump_clock: MockClock) -> None:
         assert await (await system.spawn(Lab)).ask(Do(handler)) == "reply"
 
 
-# -- F7 ----------------------------------------------------------------------------------------------------------------
-
-
-class Births(trio.abc.Instrument):
-    """Counts the tasks that are made."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        self.count += 1
-
-
-async def births_in(work: Callable[[], Awaitable[None]]) -> int:
-    """How many tasks *work* makes."""
-    births = Births()
-    trio.lowlevel.add_instrument(births)
-    try:
-        await work()
-    finally:
-        trio.lowlevel.remove_instrument(births)
-    return births.count
-
-
-async def test_asks_and_combinators_cost_no_task(autojump_clock: MockClock) -> None:
-    """F7: once an actor runs, asks, pending and done combinators, promises and cancelled awaits make no task."""
-    async with histrio.open_system() as system:
-        one, two = await system.spawn(Lab), await system.spawn(Lab)
-
-        async def promise(lab: Lab) -> histrio.Promise[int]:
-            made: histrio.Promise[int] = lab.promise()
-            return made
-
-        async def work() -> None:
-            for _ in range(10):
-                await one.ask(Do(reply))
-                await histrio.both(one.ask(Do(reply)), two.ask(Do(reply)))
-                await histrio.either(one.ask(Do(reply)), two.ask(Do(reply)))
-                await histrio.all_of(*(one.ask(Do(reply)) for _ in range(10)))
-                await histrio.first_of(histrio.either(one.ask(Do(reply)), two.ask(Do(reply))), one.ask(Do(reply)))
-                pending = await one.ask(Do(promise))
-                with trio.CancelScope() as scope:
-                    scope.cancel()
-                    await histrio.both(pending, pending)
-
-        await work()  # the actors open their nurseries
-        assert await births_in(work) == 0
-
-
-async def test_a_handler_that_asks_costs_no_task(autojump_clock: MockClock) -> None:
-    """F7: an actor that asks another in each of its handlers uses its workers again."""
-    async with histrio.open_system() as system:
-        other = await system.spawn(Lab)
-        lab = await system.spawn(Lab)
-
-        async def handler(_: Lab) -> str:
-            return await other.ask(Do(reply))
-
-        async def work() -> None:
-            for _ in range(10):
-                await histrio.all_of(*(lab.ask(Do(handler)) for _ in range(20)))
-
-        await work()
-        assert await births_in(work) == 0
-
-
 # -- F8 ----------------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +154,13 @@ class Ear:
     def hear(self, signal: histrio.Signal) -> None:
         if signal.kind is self.kind:
             self.paths.append(signal.path)
+
+
+def test_the_ways_to_leave_an_ask(show: Show) -> None:
+    """F8: the tests below take every way to leave an ask, at every place where it may be."""
+    show(f"F8: {{queued, begun, standing in line}} x {{{', '.join(LEAVE)}}}: message, handler, reply and room asserted")
+
+    assert set(LEAVE) >= {"by cancelled await", "by cancel"}
 
 
 @leaving

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, cast
 import attrs
 import pytest
 import trio
+from tests.conftest import Show
 from tests.kernel.works import Act, Boom, Works, open_works
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -92,9 +93,11 @@ EITHER: Final = (
 # fmt: on
 
 
-@pytest.mark.parametrize("rows", [BOTH, EITHER], ids=["both", "either"])
-def test_the_table_has_every_pair(rows: tuple[Row, ...]) -> None:
-    """F2: no pair is missing from the tables below, and none is there twice."""
+@pytest.mark.parametrize(("name", "rows"), [("both", BOTH), ("either", EITHER)], ids=["both", "either"])
+def test_the_table_has_every_pair(name: str, rows: tuple[Row, ...], show: Show) -> None:
+    """F2: no pair is missing from the tables above, and none is there twice."""
+    show(f"F2: {name} of {{{', '.join(KINDS)}}} x the same, in both places: {2 * len(rows)} cells asserted")
+
     assert [(row.first, row.second) for row in rows] == [(first, second) for first in KINDS for second in KINDS]
 
 
