@@ -25,8 +25,9 @@ from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import Busy, Refusal
 from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
-from histrio_kernel.gate import SELECTING, SHUT, Tracked
+from histrio_kernel.gate import EXITING, KILLED, SELECTING, SHUT, Tracked
 from histrio_kernel.inbox import GONE, Selection, ask_of, message_of
+from histrio_kernel.parking import again
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
 
@@ -49,9 +50,16 @@ async def serve(worker: Worker) -> None:
     while True:
         if turn.ready or turn.gate & SHUT or not queue:
             entry = queue = take = None  # a parked worker keeps nothing alive, not even the queue
-            if not await worker.rest():
+            if turn.gate & (KILLED | EXITING):
                 return
-            queue = inbox.open_queue()
+            worker.park()
+            turn.release()
+            if worker.is_parked():  # else the turn came back at once, to wind down
+                turn.idle.append(worker)
+                await again(worker.request)
+            if worker.is_gone() or turn.gate & (KILLED | EXITING):
+                return  # not needed any more
+            queue = inbox.queue or inbox.open_queue()
             take = queue.popleft
             batch = batch_max
             continue

@@ -44,7 +44,6 @@ from histrio_kernel.errors import AskCycle, StaleState
 from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, RaiseCancel
 from histrio_kernel.gate import (
     BY_HAND,
-    EXITING,
     FULL,
     GONE,
     HEARD,
@@ -60,7 +59,7 @@ from histrio_kernel.gate import (
     Tracked,
 )
 from histrio_kernel.inbox import Inbox
-from histrio_kernel.parking import again, request
+from histrio_kernel.parking import request
 from histrio_kernel.signals import Kind
 
 __all__ = ["Turn", "Worker"]
@@ -365,7 +364,7 @@ class Worker(Holder):
     def abort(self, raise_cancel: RaiseCancel) -> Abort:
         """Cancelled while WAITING: queue for the turn. While READY: the outcome that came first is delivered."""
         if self.state is IDLE:
-            return self.abort_rest(raise_cancel)
+            return self.abort_parked(raise_cancel)
         if self.state is WAITING:
             future = self.future
             assert future is not None
@@ -413,18 +412,10 @@ class Worker(Holder):
 
     # -- parking -------------------------------------------------------------------------------------------------
 
-    async def rest(self) -> bool:
-        """Give the turn up, park, and come back RUNNING; False if this worker is not needed any more."""
-        turn = self.turn
-        if turn.gate & (KILLED | EXITING):
-            return False
+    def park(self) -> None:
+        """There is no work: the caller gives the turn up, and parks unless it comes back at once."""
         self.state = IDLE
         self.future = None
-        turn.release()
-        if self.is_parked():  # else the turn came back at once, to wind down
-            turn.idle.append(self)
-            await again(self.request)
-        return not self.is_gone() and not turn.gate & (KILLED | EXITING)
 
     def is_parked(self) -> bool:
         """Whether it has no work."""
@@ -434,7 +425,7 @@ class Worker(Holder):
         """Whether it was let go while it was parked."""
         return self.state is GONE
 
-    def abort_rest(self, raise_cancel: RaiseCancel) -> Abort:
+    def abort_parked(self, raise_cancel: RaiseCancel) -> Abort:
         """An idle worker has no scope of its own, so its cancellation is the actor's."""
         if self.state is not IDLE:
             return Abort.FAILED

@@ -206,6 +206,23 @@ async def test_an_error_in_the_cleanup_of_a_cancelled_actor() -> None:
         await life()
 
 
+async def test_an_operation_of_a_closed_system_has_ended() -> None:
+    """A14, F1: a future that got out of its system is not pending when that has closed; awaiting it says why."""
+
+    class Leaks(histrio.Actor[str]):
+        async def receive(self, message: str) -> None:
+            leaked.append(self.background(trio.sleep_forever))
+
+    leaked: list[histrio.Future[None]] = []
+    async with histrio.open_system("shop") as system:
+        await (await system.spawn(Leaks)).tell("now")
+        await settle()
+        assert not leaked[0].is_done
+    assert leaked[0].is_done
+    with pytest.raises(histrio.ActorStopped, match="'shop' is closed"):
+        await leaked[0]
+
+
 async def test_who_waits_for_a_closed_system_is_told() -> None:
     """A10, A14: a future of a system that has closed is never pending for ever: awaiting it is `ActorStopped`."""
     log: list[str] = []
