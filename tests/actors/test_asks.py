@@ -191,10 +191,13 @@ async def test_a_queued_ask_is_withdrawn(leave: Leave, heard: bool, autojump_clo
 
 
 @leaving
-async def test_of_a_begun_ask_the_reply_is_dropped(leave: Leave, autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("heard", [True, False])
+async def test_of_a_begun_ask_the_reply_is_dropped(leave: Leave, heard: bool, autojump_clock: MockClock) -> None:
     """F8: begun, the handler runs on to its end, and only its reply is dropped and counted."""
     async with histrio.open_system() as system:
         lab = await system.spawn(Lab)
+        if heard:
+            system.listen(lambda signal: None)
 
         async def handler(lab: Lab) -> str:
             lab.seen.append("began")
@@ -210,6 +213,26 @@ async def test_of_a_begun_ask_the_reply_is_dropped(leave: Leave, autojump_clock:
         await trio.sleep(2)
 
         assert await lab.ask(Do(seen)) == ["began", "ended"]
+        assert lab._inbox.replies_dropped == 1
+        assert system.dead_letters.count == 0
+
+
+async def test_a_refusal_that_nobody_waits_for_is_dropped(autojump_clock: MockClock) -> None:
+    """F8: of a begun ask that was left a refusal is dropped and counted like a reply; it is no dead letter."""
+    async with histrio.open_system() as system:
+        lab = await system.spawn(Lab)
+
+        async def handler(lab: Lab) -> str:
+            await lab.io(trio.sleep, 1)
+            raise histrio.Refusal("too late")
+
+        asked = lab.ask(Do(handler))
+        await wait_all_tasks_blocked()
+        await leave_by_cancel(asked)
+        del asked
+        await trio.sleep(2)
+        gc.collect()
+
         assert lab._inbox.replies_dropped == 1
         assert system.dead_letters.count == 0
 

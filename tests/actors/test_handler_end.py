@@ -374,6 +374,19 @@ async def test_a_kept_loser_belongs_to_the_handler(autojump_clock: MockClock) ->
     assert str(await failure_of(fails)) == "kept"
 
 
+async def test_a_kept_loser_is_not_seen_by_a_second_await(autojump_clock: MockClock) -> None:
+    """F4: awaiting a combinator again, after a loser that it kept has failed, does not count as looking at that one."""
+
+    async def handler(lab: Lab) -> None:
+        first = histrio.any_of(lab.io(fail, Boom("first")), lab.io(Act("kept", after_s=1, fails=True).run), keep=True)
+        for _ in range(2):
+            with pytest.raises(Boom, match="first"):
+                await first
+            await lab.io(trio.sleep, 2)
+
+    assert str(await failure_of(handler)) == "kept"
+
+
 async def test_a_stuck_loser_belongs_to_the_handler(autojump_clock: MockClock) -> None:
     """F4: a loser that is stuck beyond `cleanup_s` is left to its owner: the handler goes on, and waits for it at its end."""
     moments: list[float] = []

@@ -221,6 +221,31 @@ async def test_what_is_queued_at_a_kill_never_runs(autojump_clock: MockClock) ->
     assert sorted(crowd.order) == [0, 1]
 
 
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_background_work_that_is_queued_never_runs(end: str, autojump_clock: MockClock) -> None:
+    """E4: the same for background work that waits for a place when its actor ends, in whatever way."""
+    crowd = Crowd()
+    futures: list[histrio.Future[int]] = []
+
+    async def handler(lab: Lab) -> None:
+        futures.extend(lab.background(crowd.enter, number) for number in range(5))
+
+    async with histrio.open_system() as system:
+        lab = await system.spawn(Narrow)
+        await lab.ask(Do(handler))
+        await wait_all_tasks_blocked()
+        if end == "stop":
+            lab.control.stop()
+        else:
+            lab.control.kill()
+        await lab.join()
+        for future in futures:
+            with pytest.raises(histrio.FutureCancelled):
+                await future
+
+    assert sorted(crowd.order) == [0, 1]
+
+
 async def test_an_actor_that_no_longer_runs_takes_no_background(autojump_clock: MockClock) -> None:
     """E4: what is called on an ended actor's object from outside is cancelled from the start."""
     labs: list[Lab] = []

@@ -207,8 +207,10 @@ async def test_a_loser_in_time_is_not_reported(autojump_clock: MockClock) -> Non
     """F2: a loser that ends just before `cleanup_s` is not reported, and leaves no timer behind."""
     async with open_works() as works:
         assert await either(works.io(Act("a", after_s=1).run), works.io(forever, 4.75)) == Left("a")
-        await trio.sleep(10)
+        await wait_all_tasks_blocked()
 
+        assert [task.name for task in works.engine.nursery.child_tasks if "timer" in task.name] == []
+        await trio.sleep(10)
         assert list(works.engine.reports) == []
 
 

@@ -1,0 +1,29 @@
+"""Every row of the benchmarks still runs: once, small, and without a word about how fast."""
+
+import pytest
+
+from tests.benchmarks.__main__ import ROWS
+from tests.benchmarks.measure import Row
+
+BY_NAME = {row.name: row for row in ROWS}
+
+
+@pytest.mark.slow
+@pytest.mark.workshop
+@pytest.mark.parametrize("name", BY_NAME)
+def test_both_sides_of_a_row_run(name: str) -> None:
+    """Each side does its work and says what an item of it has cost."""
+    row: Row = BY_NAME[name]
+    if (why_not := row.why_not()) is not None:
+        pytest.skip(why_not)
+    ours_size, peer_size = row.sizes(quick=True)
+
+    with row.set_up():
+        assert row.ours(ours_size) > 0
+        assert row.peer is None or row.peer(peer_size) > 0
+
+
+def test_every_row_has_a_budget() -> None:
+    """A row without a budget could not be missed; and no two rows share a name."""
+    assert len(BY_NAME) == len(ROWS)
+    assert all(row.budget > 0 for row in ROWS)
