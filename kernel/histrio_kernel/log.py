@@ -22,6 +22,7 @@ from typing import Final, Self, final
 import attrs
 import trio
 
+from histrio_kernel.bounds import bound
 from histrio_kernel.combine import Combiner, Job
 from histrio_kernel.driver import Disk, DiskFailed, File, FilePath
 from histrio_kernel.log_format import HEADER, LOG_PAYLOAD_BYTES_MAX, LogCorrupt, LogError, LogFormat, encode, scan
@@ -37,11 +38,11 @@ __all__ = (
     "LogRecovery",
 )
 
-# bound: bytes of payload that one log hands the disk at once; records behind them wait for the next group. One record
+# bytes of payload that one log hands the disk at once; records behind them wait for the next group. One record
 # always fits.
-LOG_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
-# bound: records that one log hands the disk at once; those behind them wait for the next group.
-LOG_BATCH_RECORDS_MAX: Final = 4096
+LOG_BATCH_BYTES_MAX: Final = bound("log_batch_bytes_max")
+# records that one log hands the disk at once; those behind them wait for the next group.
+LOG_BATCH_RECORDS_MAX: Final = bound("log_batch_records_max")
 READ_BYTES: Final = 4 * 1024 * 1024  # of one read at opening, so that a large log does not hold up other readers
 
 logger: Final = logging.getLogger("histrio.log")

@@ -41,13 +41,14 @@ from typing import Final
 
 import attrs
 
+from histrio_kernel.bounds import bound
 from histrio_kernel.errors import HistrioError
 
 __all__ = ("HEADER", "LOG_PAYLOAD_BYTES_MAX", "LogCorrupt", "LogError", "LogFormat", "Scan", "encode", "scan")
 
-# bound: bytes of one record's payload; a larger one is refused with a ValueError. Its stored form, at most 8/7 of it,
+# bytes of one record's payload; a larger one is refused with a ValueError. Its stored form, at most 8/7 of it,
 # must stay below 2**24.
-LOG_PAYLOAD_BYTES_MAX: Final = 8 * 1024 * 1024
+LOG_PAYLOAD_BYTES_MAX: Final = bound("log_payload_bytes_max")
 
 VERSION: Final = 1
 MAGIC: Final = b"\x89HISTLOG"

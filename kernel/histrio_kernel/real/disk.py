@@ -36,6 +36,7 @@ from typing import Final, TypeVar, TypeVarTuple, final
 import attrs
 import trio
 
+from histrio_kernel.bounds import bound
 from histrio_kernel.combine import Combiner, Job
 from histrio_kernel.driver import DiskFailed, File, FilePath, FileRefused
 from histrio_kernel.real.syscalls import Syscalls
@@ -45,14 +46,14 @@ __all__ = ("DISK_APPEND_BYTES_MAX", "DISK_BATCH_BYTES_MAX", "DISK_BATCH_RECORDS_
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-# bound: bytes of one append; a larger one is refused with a ValueError.
-DISK_APPEND_BYTES_MAX: Final = 64 * 1024 * 1024
-# bound: bytes of one trip of the writer; the appends behind it wait for the next. One append always fits.
-DISK_BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
-# bound: appends of one trip of the writer; those behind it wait for the next.
-DISK_BATCH_RECORDS_MAX: Final = 4096
-# bound: threads that read or list at once; further reads wait.
-DISK_READERS_MAX: Final = 8
+# bytes of one append; a larger one is refused with a ValueError.
+DISK_APPEND_BYTES_MAX: Final = bound("disk_append_bytes_max")
+# bytes of one trip of the writer; the appends behind it wait for the next. One append always fits.
+DISK_BATCH_BYTES_MAX: Final = bound("disk_batch_bytes_max")
+# appends of one trip of the writer; those behind it wait for the next.
+DISK_BATCH_RECORDS_MAX: Final = bound("disk_batch_records_max")
+# threads that read or list at once; further reads wait.
+DISK_READERS_MAX: Final = bound("disk_readers_max")
 PIECE_BYTES: Final = 16 * 1024 * 1024  # of one pread, which allocates as much before it reads
 
 

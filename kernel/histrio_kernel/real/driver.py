@@ -6,6 +6,7 @@ from typing import Final, TypeVar, TypeVarTuple, final
 
 import trio
 
+from histrio_kernel.bounds import bound
 from histrio_kernel.driver import Clock, Disk, Net, Random
 from histrio_kernel.real.clock import RealClock
 from histrio_kernel.real.disk import RealDisk
@@ -17,8 +18,8 @@ __all__ = ("DRIVER_THREADS_MAX", "RealDriver")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-# bound: threads that run for `thread` at once; further calls wait. Trio's own default for a whole program is 40 too.
-DRIVER_THREADS_MAX: Final = 40
+# threads that run for `thread` at once; further calls wait. Trio's own default for a whole program is 40 too.
+DRIVER_THREADS_MAX: Final = bound("driver_threads_max")
 
 
 @final
