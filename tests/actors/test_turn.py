@@ -180,10 +180,11 @@ async def test_what_is_trios_keeps_the_turn(autojump_clock: MockClock) -> None:
 
 
 class Await(histrio.Request[None]):
-    """Await the gate of that number."""
+    """Await the gate of that number, under a name."""
 
-    def __init__(self, gate: int, timeout_s: float = 1_000) -> None:
+    def __init__(self, gate: int, timeout_s: float = 1_000, name: str = "") -> None:
         self.gate = gate
+        self.name = name or str(gate)
         self.timeout_s = timeout_s
 
 
@@ -212,7 +213,7 @@ class Gates(histrio.Actor[Await | Open | Note]):
                 await self.gates[m.gate]
         except Exception as error:
             outcome = type(error).__name__
-        self.seen.append(f"{m.gate} {outcome}")
+        self.seen.append(f"{m.name} {outcome}")
 
     @histrio.handler(Open)
     async def open(self, m: Open) -> None:
@@ -266,16 +267,16 @@ async def test_two_awaits_of_one_future_end_in_the_order_of_the_awaits(autojump_
     """A2: Handlers that wait for one future resume in the order in which they came to it."""
     async with histrio.open_system() as system:
         gates = await system.spawn(Gates)
-        await gates.tell(Await(0))
-        await gates.tell(Await(0, timeout_s=0.5))
-        await gates.tell(Await(0))
+        await gates.tell(Await(0, name="first"))
+        await gates.tell(Await(0, name="impatient", timeout_s=0.5))
+        await gates.tell(Await(0, name="second"))
         await trio.sleep(1)  # the one in the middle leaves
-        await gates.tell(Await(0))
+        await gates.tell(Await(0, name="third"))
         await gates.tell(Open(0))
         await gates.ask(Note())
 
         seen = actor_of(system, Gates, gates).seen
-        assert seen == ["0 TooSlowError", "opened", "0 value", "0 value", "0 value", "note"]
+        assert seen == ["impatient TooSlowError", "opened", "first value", "second value", "third value", "note"]
 
 
 class Often(histrio.Request[int]):

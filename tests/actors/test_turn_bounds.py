@@ -21,6 +21,10 @@ class DoerOfTwo(Doer):
     in_flight_max = 2
 
 
+class DoerOfThree(Doer):
+    in_flight_max = 3
+
+
 # -- serial, and the bound ---------------------------------------------------------------------------------------------
 
 
@@ -130,9 +134,9 @@ async def test_a_recursion_deeper_than_the_bound_is_a_cycle(autojump_clock: Mock
         return step
 
     async with histrio.open_system() as system:
-        doer = await system.spawn(DoerOfTwo)
+        doer = await system.spawn(DoerOfThree)
 
-        assert await doer.ask(Do(descend(1))) == 0
+        assert await doer.ask(Do(descend(2))) == 0
         with trio.fail_after(10):
             assert await doer.ask(Do(descend(5))) == "refused"
         await assert_at_rest(system, doer)

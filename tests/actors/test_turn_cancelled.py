@@ -274,3 +274,48 @@ def test_cancellation_at_drawn_moments_leaves_the_actor_usable(
     """A4: The same for handlers that interleave and are cancelled somewhere on their way."""
     with seeded_schedule(schedule):
         histrio.run(be_cancelled_at_times, scripts, clock=MockClock(autojump_threshold=0))
+
+
+async def test_what_completes_after_the_cancel_is_delivered(autojump_clock: MockClock) -> None:
+    """A4: An operation that ends well although it was cancelled with its await gives its value; F5 waited for it."""
+
+    async def stubborn() -> str:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(2)
+        return "its value"
+
+    async def handler(actor: Doer) -> object:
+        with trio.move_on_after(1) as scope:
+            value = await actor.io(stubborn)
+            assert scope.cancel_called
+            return value
+        return "cancelled"
+
+    async with histrio.open_system() as system:
+        doer = await system.spawn(Doer)
+
+        assert await doer.ask(Do(handler)) == "its value"
+        await assert_at_rest(system, doer)
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+async def test_nothing_begins_after_a_cancellation_from_outside(autojump_clock: MockClock, used_before: bool) -> None:
+    """A4: The cancellation of an idle actor is its end: what is told afterwards is refused, and no handler begins."""
+    refused = False
+    with trio.CancelScope() as everything:
+        async with histrio.open_system() as system:
+            doer = await system.spawn(Doer)
+            if used_before:
+                await doer.ask(Note())
+            await assert_at_rest(system, doer)
+            actor = actor_of(system, Doer, doer)
+            everything.cancel()
+            try:
+                doer.tell_nowait(Note("too late"))
+            except histrio.ActorStopped:
+                refused = True
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+            assert "too late" not in actor.seen
+
+    assert refused

@@ -23,8 +23,17 @@ class Briefly:
     @pytest.hookimpl(trylast=True)
     def pytest_configure() -> None:
         """After the profile of the tests has been loaded."""
-        settings.register_profile("briefly", settings(), phases=[Phase.generate], database=None, print_blob=False)
+        settings.register_profile(
+            "briefly", settings(), phases=[Phase.generate], report_multiple_bugs=False, database=None, print_blob=False
+        )
         settings.load_profile("briefly")
+
+    @staticmethod
+    def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+        """A mutant often hangs; a test that is not mutated takes a tenth of this."""
+        for item in items:
+            seconds = 30 if item.get_closest_marker("alarm") else 5
+            item.add_marker(pytest.mark.alarm(seconds), append=False)
 
 
 def main() -> int:
