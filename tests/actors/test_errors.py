@@ -253,8 +253,11 @@ async def test_several_errors_of_one_actor_are_all_told(autojump_clock: MockCloc
     async def waits(lab: Lab) -> None:
         await lab.io(breaks, "cleanup")
 
+    refs: list[histrio.Ref[Do[object]]] = []
+
     async def program(system: histrio.System) -> None:
         lab = await system.spawn(Lab)
+        refs.append(lab)
         await lab.tell(Do(waits))
         await wait_all_tasks_blocked()
         await lab.tell(raising(Boom("first")))
@@ -265,6 +268,9 @@ async def test_several_errors_of_one_actor_are_all_told(autojump_clock: MockCloc
 
     (failure,) = raised.value.failures
     assert [str(error) for error in members(failure.__cause__)] == ["first", "cleanup"]
+    with pytest.raises(histrio.ActorStopped) as told:
+        await refs[0].ask(Do(nothing))
+    assert str(told.value.reason) == "failed: Boom: first"
 
 
 async def test_unhandled_refuses(autojump_clock: MockClock) -> None:

@@ -85,13 +85,17 @@ async def test_filter_sees_the_line(inbox_max: int, autojump_clock: Clock) -> No
     """A8, A12: what it drops makes room for who stands in line, and the match may be among those."""
     sized = new_actor(Selecting, inbox_max=inbox_max)
     log: list[object] = []
+    stand_though_there_is_room: list[bool] = []
     async with histrio.open_system() as system, trio.open_nursery() as nursery:
         gate = trio.Event()
 
         async def hold_then_filter(actor: Selecting) -> object:
             await gate.wait()
             with trio.fail_after(1):
-                return await actor.filter(Pong)
+                found = await actor.filter(Pong)
+            node = actor.system.tree().children[0]
+            stand_though_there_is_room.append(node.queued < inbox_max and node.standing > 0)
+            return found
 
         actor = await system.spawn(sized, log)
         asked = actor.ask(Go(hold_then_filter))
@@ -104,6 +108,7 @@ async def test_filter_sees_the_line(inbox_max: int, autojump_clock: Clock) -> No
         assert await asked == Pong(5)
         await settle()
         assert log == [Ping(6), Pong(7)]
+        assert stand_though_there_is_room == [False]
 
 
 async def test_a_select_takes_out_of_a_full_inbox_and_lets_the_line_in() -> None:
@@ -167,7 +172,8 @@ async def test_an_envelope_answers_an_ask() -> None:
         assert await asked == (False, "<Envelope tell Pong(number=3)>")
 
 
-async def test_an_answer_to_who_has_gone_is_dropped() -> None:
+@pytest.mark.parametrize("queued_before", [True, False])
+async def test_an_answer_to_who_has_gone_is_dropped(queued_before: bool) -> None:
     """A12, F8: the asker may be cancelled before the envelope is answered; answering then does nothing."""
     envelopes: list[histrio.Envelope[Pong]] = []
 
@@ -178,7 +184,8 @@ async def test_an_answer_to_who_has_gone_is_dropped() -> None:
     async with histrio.open_system() as system:
         actor = await system.spawn(Selecting, list[object]())
         asked = actor.ask(Go(keep))
-        await settle()
+        if not queued_before:
+            await settle()
         pong = actor.ask(Pong(1))
         assert await asked == "kept"
         pong.cancel()
