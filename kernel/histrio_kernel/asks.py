@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final, Protocol, TypeVar
 
-from histrio_kernel.errors import Reason
+from histrio_kernel.errors import Reason, told
 from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Waiter, World
 from histrio_kernel.signals import Kind, Signals
 
@@ -130,7 +130,7 @@ class _Unretrieved:
     def __del__(self) -> None:
         """Nobody did, and nobody can any more."""
         if not self.taken:
-            why = f"nobody awaited its answer, which was {type(self.error).__name__}: {self.error}"
+            why = f"nobody awaited its answer, which was {told(self.error)}"
             self.inbox.engine.dead_letter(self.inbox.path, self.message, why)
             if self.inbox.closed is None:  # else STOP was its actor's last signal
                 self.inbox.engine.signals.emit(self.inbox.path, Kind.DROP, self.message)

@@ -47,6 +47,7 @@ BOUNDS: Final[tuple[Bound, ...]] = (
     Bound("dead_letters_max", 1024, "letters", "`open_system`", "the oldest is forgotten; the count goes on"),
     Bound("reports_max", 256, "reports", "`open_system`", "the oldest is forgotten; the count goes on"),
     Bound("message_types_max", 1024, "types", "fixed", "types learnt from subclasses are forgotten and learnt again"),
+    Bound("nesting_max", 100, "combinators", "fixed", "the call raises `ValueError`; `all_of` takes any number"),
     Bound("cleanup_s", 5, "seconds", "argument of `either`", "a loser is reported as `LoserStuck`, left to its owner"),
     Bound("start_s", 60, "seconds", "class attribute", "`spawn` raises `ActorFailed`: `started()` took too long"),
     Bound("shutdown_s", 5, "seconds", "class attribute", "an actor that drains or cleans up is cancelled"),

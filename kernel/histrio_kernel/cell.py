@@ -32,7 +32,7 @@ from trio.lowlevel import Abort, Task, current_task, enable_ki_protection, resch
 
 from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
-from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, raise_interrupt, split_cancelled
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, raise_interrupt, split_cancelled, told
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise, RaiseCancel
 from histrio_kernel.gate import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTING
 from histrio_kernel.handling import call_hook, serve
@@ -323,9 +323,7 @@ class Cell:
             if ask is not None:
                 ask.fail(ActorFailed(self.path, rest))
             else:
-                self.engine.dead_letter(
-                    self.path, message_of(entry), f"its handler raised {type(rest).__name__}: {rest}"
-                )
+                self.engine.dead_letter(self.path, message_of(entry), f"its handler raised {told(rest)}")
             self.fail(rest)
         else:
             self.cancelled()

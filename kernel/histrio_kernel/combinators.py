@@ -36,6 +36,9 @@ D = TypeVar("D")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+_CLEANUP_S: Final[float] = bound("cleanup_s")
+_NESTING_MAX: Final = bound("nesting_max")
+
 _NONE: Final[frozenset[Future[object]]] = frozenset()
 
 
@@ -64,7 +67,7 @@ class Winner(Generic[T_co]):
 class _Combined(Future[T], Waiter):
     """What all combinators share: the operands, who of them is still to end, and whom we asked to."""
 
-    __slots__ = ("_abandoned", "_left", "_left_alone", "_operands", "_ours", "_unique")
+    __slots__ = ("_abandoned", "_depth", "_left", "_left_alone", "_operands", "_ours", "_unique")
 
     _sees = True
     is_leaf = False
@@ -79,8 +82,10 @@ class _Combined(Future[T], Waiter):
         self._ours: Collection[Future[object]] = _NONE
         self._left_alone: frozenset[Future[object]] = _NONE
         self._abandoned = False
-        left = 0
+        left = depth = 0
         for operand in self._unique:
+            if operand._depth > depth:
+                depth = operand._depth
             if not operand._state:
                 if operand._waiter is None:
                     operand._waiter = self
@@ -88,6 +93,7 @@ class _Combined(Future[T], Waiter):
                     operand._attach(self)
                 left += 1
         self._left = left
+        self._depth = depth + 1
 
     def _pending(self) -> list[Future[object]]:
         """The operands that are still to end; from now on their cancellation is ours."""
@@ -355,7 +361,7 @@ def both(a: Future[A], b: Future[B]) -> Future[tuple[A, B]]:
 
 
 def either(
-    a: Future[A], b: Future[B], *, keep: bool = False, cleanup_s: float = bound("cleanup_s")
+    a: Future[A], b: Future[B], *, keep: bool = False, cleanup_s: float = _CLEANUP_S
 ) -> Future[Left[A] | Right[B]]:
     """Take the first to complete: `Left(value)` of `a` or `Right(value)` of `b` (awaitEither).
 
@@ -367,6 +373,8 @@ def either(
         TypeError: an argument is no future.
     """
     operands = _futures("either", (a, b))
+    if cleanup_s is not _CLEANUP_S:
+        _check_cleanup("either", cleanup_s)
     return _OneOf(operands[0]._world, operands, _side, False, keep, cleanup_s)
 
 
@@ -400,7 +408,7 @@ def all_of(*futures: Future[Any]) -> Future[Any]:
     return combined
 
 
-def any_of(*futures: Future[T], keep: bool = False, cleanup_s: float = bound("cleanup_s")) -> Future[Winner[T]]:
+def any_of(*futures: Future[T], keep: bool = False, cleanup_s: float = _CLEANUP_S) -> Future[Winner[T]]:
     """Take the first to complete, whatever its outcome. `either` for any number.
 
     Raises:
@@ -410,7 +418,7 @@ def any_of(*futures: Future[T], keep: bool = False, cleanup_s: float = bound("cl
     return _one_of("any_of", futures, success_only=False, keep=keep, cleanup_s=cleanup_s)
 
 
-def first_of(*futures: Future[T], keep: bool = False, cleanup_s: float = bound("cleanup_s")) -> Future[Winner[T]]:
+def first_of(*futures: Future[T], keep: bool = False, cleanup_s: float = _CLEANUP_S) -> Future[Winner[T]]:
     """Take the first that ends with a value. If none does, an `ExceptionGroup` of all errors is raised.
 
     Raises:
@@ -426,7 +434,14 @@ def _one_of(
     if not futures:
         raise ValueError(f"{name}() needs at least one future: none could ever complete it")
     operands = _futures(name, futures)
+    if cleanup_s is not _CLEANUP_S:
+        _check_cleanup(name, cleanup_s)
     return _OneOf(operands[0]._world, operands, Winner, success_only, keep, cleanup_s)
+
+
+def _check_cleanup(name: str, given: object) -> None:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:
+        raise ValueError(f"{name}(): cleanup_s is {given!r}; it must be a number of seconds, 0 or more")
 
 
 def _side(index: int, value: object) -> object:
@@ -438,6 +453,8 @@ def _futures(name: str, given: tuple[object, ...]) -> tuple[Future[object], ...]
     for argument in given:
         if not isinstance(argument, Future):
             _refuse(name, given)
+        if argument._depth >= _NESTING_MAX:
+            raise ValueError(f"{name}() would be nested more than {_NESTING_MAX} deep; use all_of(*futures), or any_of")
     return cast("tuple[Future[object], ...]", given)
 
 

@@ -60,6 +60,8 @@ class Io:
             raise TypeError(_not_callable(self._pool.owner.path, afn))
         if retry is None and timeout_s is None:
             return self._pool.start(afn, args, keep=keep)
+        if timeout_s is not None and not timeout_s >= 0:
+            raise ValueError(f"{self._pool.owner.path}: timeout_s is {timeout_s!r}; it must be seconds, 0 or more")
         attempts = _Attempts(self._pool, afn, args, retry, timeout_s)
         return cast(Future[T], self._pool.start(attempts.run, (), keep=keep, label=afn))
 

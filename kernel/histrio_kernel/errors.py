@@ -34,6 +34,7 @@ __all__ = [
     "raise_interrupt",
     "shown",
     "split_cancelled",
+    "told",
 ]
 
 
@@ -64,7 +65,7 @@ class Reason:
 
     def __str__(self) -> str:
         """A phrase that fits behind "the actor has ended: "."""
-        cause = "" if self.cause is None else f": {type(self.cause).__name__}: {self.cause}"
+        cause = "" if self.cause is None else f": {told(self.cause)}"
         why = f" ({self.why})" if self.why else ""
         return f"{self.end.value}{why}{cause}"
 
@@ -187,6 +188,14 @@ class Unbound(HistrioError):
 
 class HeldTurn(HistrioError):
     """A report of the watchdog: a handler has held its actor's turn for long while it waited for something else."""
+
+
+def told(error: BaseException) -> str:
+    """The kind of `error` and what it says; also of one that cannot say it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # its __str__ is broken; the text is about something else
+        return f"{type(error).__name__}: (it cannot be shown)"
 
 
 def shown(message: object, length_max: int = 200) -> str:

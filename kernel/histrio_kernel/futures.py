@@ -182,6 +182,9 @@ class Future(Generic[T_co]):
 
     __slots__ = ("_result", "_state", "_traceback", "_waiter", "_world")
 
+    _depth: int = 0
+    """How deep combinators are nested in it."""
+
     _sees: ClassVar[bool] = False
     """Whether somebody must know that a value was received; who received an error is always told."""
 

@@ -23,7 +23,7 @@ from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_prot
 
 from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
-from histrio_kernel.errors import Busy, Refusal
+from histrio_kernel.errors import Busy, Refusal, told
 from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
 from histrio_kernel.gate import EXITING, KILLED, SELECTING, SHUT, Tracked
 from histrio_kernel.inbox import GONE, Selection, ask_of, message_of
@@ -141,7 +141,7 @@ async def _handle_error(worker: Worker, entry: object, error: BaseException) -> 
         if ask is not None:
             ask.fail(error)
         else:
-            turn.engine.dead_letter(turn.inbox.path, message_of(entry), f"refused: {error}")
+            turn.engine.dead_letter(turn.inbox.path, message_of(entry), f"refused: {told(error)}")
         return True
     return turn.owner.handler_raised(error, ask, entry)
 

@@ -1,5 +1,6 @@
 """What a handler raises, and where it goes: to the asker, to the actor, to the system, out of `open_system`."""
 
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -42,7 +43,9 @@ async def test_a_refused_tell_is_a_dead_letter(autojump_clock: MockClock) -> Non
         await lab.tell(message)
         await lab.ask(Do(nothing))
 
-        assert [(one.path, one.message, one.why) for one in system.dead_letters] == [("/lab", message, "refused: no")]
+        assert [(one.path, one.message, one.why) for one in system.dead_letters] == [
+            ("/lab", message, "refused: Refusal: no")
+        ]
 
 
 async def test_waiting_handlers_survive_a_refusal(autojump_clock: MockClock) -> None:
@@ -307,3 +310,57 @@ async def test_a_start_that_fails(autojump_clock: MockClock) -> None:
             assert raised.value.path == "/broken"
             assert str(raised.value.__cause__) == "at the start"
         assert system.tree().children == ()
+
+
+class Unshowable(Exception):
+    """A half-made error of a user."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class UnshowableRefusal(histrio.Refusal):
+    """The same, to be caught."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+async def test_an_error_that_cannot_be_shown(autojump_clock: MockClock) -> None:
+    """A10: an error whose `__str__` raises is told like any other: the asker is answered, and the cause is kept."""
+    unshowable = Unshowable()
+    answers: list[BaseException | None] = []
+
+    async def program(system: histrio.System) -> None:
+        lab = await system.spawn(Lab)
+        waiting = lab.ask(Do(forever_in))
+        with trio.CancelScope(shield=True), trio.fail_after(10):
+            for asked in (lab.ask(raising(unshowable)), waiting):
+                with pytest.raises(histrio.ActorFailed) as raised:
+                    await asked
+                answers.append(raised.value.__cause__)
+
+    with pytest.raises(histrio.SystemFailed) as raised:
+        await run_in_system(program)
+
+    assert answers == [unshowable, unshowable]
+    assert raised.value.failures[0].__cause__ is unshowable
+
+
+async def forever_in(lab: Lab) -> None:
+    """A handler that never ends by itself."""
+    await lab.io(trio.sleep_forever)
+
+
+async def test_a_refusal_that_cannot_be_shown(autojump_clock: MockClock) -> None:
+    """A10: the same for a Refusal, of an ask that nobody awaits and of a tell: both are dead letters."""
+    async with histrio.open_system() as system:
+        lab = await system.spawn(Lab)
+        with pytest.raises(UnshowableRefusal):
+            await lab.ask(raising(UnshowableRefusal()))
+        lab.ask(raising(UnshowableRefusal()))
+        await lab.tell(raising(UnshowableRefusal()))
+        await lab.ask(Do(nothing))
+        gc.collect()
+
+        assert system.dead_letters.count == 2

@@ -1,7 +1,10 @@
 """What leaves `open_system`: one error, the right one, whatever happens inside and around it (A14)."""
 
+import contextlib
+import gc
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from typing import Final
 
 import pytest
 import trio
@@ -11,7 +14,12 @@ from tests.kernel.works import Boom, forever
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import histrio
+from histrio_kernel.cell import Cell
+from histrio_kernel.engine import Engine
+from histrio_kernel.futures import Future
+from histrio_kernel.inbox import Inbox
 from histrio_kernel.simulation.trio_schedule import seeded_schedule
+from histrio_kernel.turn import Worker
 
 Body = Callable[[Lab], Awaitable[object]]
 
@@ -294,3 +302,41 @@ async def test_a_context_value_that_cannot_be_compared(autojump_clock: MockClock
 
         assert await histrio.all_of(*(lab.ask(Do(handler)) for _ in range(3))) == (True, True, True)
         assert await lab.ask(Do(handler)) is True
+
+
+KERNEL: Final = (Cell, Engine, Inbox, Future, Worker, Lab)
+
+
+def alive() -> int:
+    """How many objects of the kernel there are."""
+    gc.collect()
+    return sum(isinstance(one, KERNEL) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("how", ["leave", "stop", "kill", "fail"])
+def test_nothing_of_a_closed_system_is_kept(how: str) -> None:
+    """A14: no global remembers a system: when it is closed, all of it is garbage."""
+    before = alive()
+
+    async def work(lab: Lab) -> None:
+        with trio.move_on_after(1):
+            await histrio.both(lab.io(forever), lab.io.clock.sleep(9))
+        await (await lab.spawn(Lab)).ask(Do(nothing))
+
+    async def main(system: histrio.System) -> None:
+        lab = await system.spawn(Lab)
+        await lab.ask(Do(work))
+        await lab.tell(Do(forever_in))
+        await wait_all_tasks_blocked()
+        if how == "stop":
+            lab.control.stop()
+        elif how == "kill":
+            lab.control.kill()
+        elif how == "fail":
+            await lab.tell(raising(Boom("x")))
+            await trio.sleep(1)
+
+    with contextlib.suppress(histrio.SystemFailed):
+        histrio.run(main, clock=MockClock(autojump_threshold=0))
+
+    assert alive() == before

@@ -259,3 +259,15 @@ def test_a_policy_shows_its_pauses() -> None:
     """E1: the pauses of a policy can be looked at before it is used."""
     assert Retry(attempts_max=4, first_s=1, factor=3, pause_max_s=5).pauses_s() == (1, 3, 5)
     assert Retry(attempts_max=1).pauses_s() == ()
+
+
+@pytest.mark.parametrize("timeout_s", [-1.0, math.nan])
+async def test_timeout_s_is_checked(timeout_s: float, autojump_clock: MockClock) -> None:
+    """E1: a `timeout_s` that is no time is a ValueError at the call."""
+
+    async def handler(lab: Lab) -> None:
+        with pytest.raises(ValueError, match="timeout_s"):
+            lab.io(trio.sleep, 1, timeout_s=timeout_s)
+
+    async with histrio.open_system() as system:
+        await (await system.spawn(Lab)).ask(Do(handler))

@@ -1,6 +1,7 @@
 """Several futures as one: who wins, what becomes of the others, and that none is left behind."""
 
 import gc
+import math
 import warnings
 from collections.abc import Callable
 from typing import Final, cast
@@ -303,3 +304,14 @@ def test_anything_else_is_refused(given: object) -> None:
 
     assert repr(given) in str(raised.value)
     assert "correct!    await either(" in str(raised.value)
+
+
+@pytest.mark.parametrize("cleanup_s", [-1.0, math.nan])
+@pytest.mark.parametrize("combine", [either, any_of, first_of])
+async def test_cleanup_s_is_checked(
+    combine: Callable[..., Future[object]], cleanup_s: float, autojump_clock: MockClock
+) -> None:
+    """F2: a `cleanup_s` that is no time is a ValueError at the call; later it would end the whole system."""
+    async with open_works() as works:
+        with pytest.raises(ValueError, match="cleanup_s"):
+            combine(works.promise(int), works.promise(int), cleanup_s=cleanup_s)

@@ -1,7 +1,7 @@
 """Combinators inside combinators, shared operands, and what becomes of it all when nobody waits any more."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import pytest
@@ -9,6 +9,7 @@ import trio
 from tests.kernel.works import Act, Boom, fail, forever, open_works, under_all_schedules
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from histrio_kernel.bounds import bound
 from histrio_kernel.combinators import (
     Left,
     Right,
@@ -254,11 +255,11 @@ def test_two_combinators_of_the_same_futures_agree() -> None:
 
 
 async def test_a_chain_of_reactions(autojump_clock: MockClock) -> None:
-    """F2: one completion that ends a thousand nested combinators does so in order, without recursion."""
+    """F2: one completion that ends combinators as deep as they nest, each of which ends a loser, ends them all at once."""
     async with open_works() as works:
         first = works.promise(int)
         chained: Future[object] = first
-        others = [works.promise(int) for _ in range(1000)]
+        others = [works.promise(int) for _ in range(bound("nesting_max") // 2)]
         for other in others:
             chained = both(either(chained, other), first)
         first.set(1)
@@ -287,3 +288,30 @@ async def test_a_cancelled_task_sees_its_own_cancellation(autojump_clock: MockCl
                 scope.cancel()
                 await combine(works.cancelled(), works.cancelled())
             assert scope.cancelled_caught
+
+
+def deep(futures: Sequence[Future[int]]) -> Future[object]:
+    """What a reader of Haskell writes before he finds `all_of`."""
+    combined: Future[object] = futures[0]
+    for future in futures[1:]:
+        combined = both(combined, future)
+    return combined
+
+
+async def test_nesting_is_bounded(autojump_clock: MockClock) -> None:
+    """F2: combinators nest `nesting_max` deep, where all of it works; one level more is refused, and shown `all_of`."""
+    async with open_works() as works:
+        depth = bound("nesting_max")
+        futures = [works.promise(int) for _ in range(depth + 2)]
+        with pytest.raises(ValueError, match=r"use all_of\(\*futures\)"):
+            deep(futures)
+
+        deepest = deep(futures[:-1])
+        with trio.move_on_after(1) as scope:
+            await deepest
+        assert scope.cancelled_caught
+        failing = [works.promise(int) for _ in range(depth + 1)]
+        deepest = deep(failing)
+        failing[0].fail(Boom("deep"))
+        with pytest.raises(Boom, match="deep"):
+            await deepest

@@ -12,7 +12,6 @@ from hypothesis import given, note, settings
 from tests.effort import count
 from tests.kernel.turn_model import TurnModel
 from tests.kernel.turn_programs import (
-    PROGRAMS,
     Await,
     Cancel,
     Fail,
@@ -31,6 +30,7 @@ from tests.kernel.turn_programs import (
     Stop,
     Visit,
     Within,
+    programs,
 )
 from tests.kernel.turn_world import (
     END_TICKS,
@@ -338,7 +338,7 @@ def run(program: Program) -> World:
 
 @pytest.mark.alarm(400 + count("turn_examples") / 5)
 @settings(max_examples=count("turn_examples"))
-@given(PROGRAMS)
+@given(programs())
 def test_the_turn_does_what_its_model_says(program: Program) -> None:
     """A1, A2, A6, A12, A17: At most one handler runs; who runs next, and that nobody is forgotten, is as the model says."""
     world = run(program)

@@ -6,6 +6,7 @@ while waiting, ready or holding the turn; under a shield; tells that yield; visi
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 
 import attrs
@@ -227,7 +228,7 @@ KINDS = st.builds(
     inbox_max=st.integers(1, 3),
     io_max=st.integers(1, 3),
 )
-PROGRAMS = st.builds(
+_PROGRAMS = st.builds(
     Program,
     actors=st.tuples(KINDS, KINDS),
     sends=st.lists(st.tuples(st.sampled_from((0, 0, 1)), SENDS), min_size=3, max_size=6).map(tuple),
@@ -247,3 +248,9 @@ PROGRAMS = st.builds(
     heard=st.booleans(),
     held_turn_s=st.sampled_from((1.0, 1_000.0)),
 )
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """A program, copied: Hypothesis prints what `builds` made as the calls that it made, which takes ages if nested."""
+    return copy.deepcopy(draw(_PROGRAMS))

@@ -32,8 +32,8 @@ class Briefly:
     def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         """A mutant often hangs; a test that is not mutated takes a tenth of this."""
         for item in items:
-            seconds = 30 if item.get_closest_marker("alarm") else 5
-            item.add_marker(pytest.mark.alarm(seconds), append=False)
+            mark = item.get_closest_marker("alarm")
+            item.add_marker(pytest.mark.alarm(20 if mark is not None and mark.args[0] > 100 else 5), append=False)
 
 
 def main() -> int:

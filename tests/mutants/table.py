@@ -61,7 +61,7 @@ MUTANTS: Final = (
         "        if self.free:\n            assert not self.ready\n",
         "        if True:\n",
         "mail that comes while a handler runs must not start another (A1)",
-        BOUNDS,
+        MODEL,
     ),
     Mutant(
         "resumes-beside-the-holder",
@@ -183,7 +183,7 @@ MUTANTS: Final = (
         "        if self.raise_cancel is not None and future._state == CANCELLED:\n",
         "        if self.raise_cancel is not None:\n",
         "an operation that completed after all is delivered (F5)",
-        "tests/actors/test_io.py",
+        CANCELLED,
     ),
     Mutant(
         "idle-workers-do-not-see-the-end",
@@ -191,7 +191,7 @@ MUTANTS: Final = (
         "        self.turn.owner.cancelled()\n",
         "",
         "after a cancellation from outside no worker may be started: its nursery is cancelled",
-        MODEL,
+        CANCELLED,
     ),
     Mutant(
         "takes-the-turn-along",
@@ -354,7 +354,7 @@ MUTANTS: Final = (
         "        if not self.begun:\n            self.inbox.withdraw(self)\n",
         "        self.inbox.withdraw(self)\n",
         "an ask that has begun has no place in the inbox to give back",
-        MODEL,
+        "tests/actors/test_asks.py",
     ),
     Mutant(
         "last-in-line-first",
@@ -386,7 +386,7 @@ MUTANTS: Final = (
         "                self.withdrawn -= 1\n                return GONE\n",
         "                return GONE\n",
         "the room of a withdrawn ask is given once",
-        MODEL,
+        "tests/kernel/test_inbox_model.py",
     ),
     Mutant(
         "cancelled-and-delivered",
