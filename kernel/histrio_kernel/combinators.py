@@ -17,8 +17,8 @@ that does not end in time costs a timer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine
-from typing import Any, Final, Generic, NoReturn, TypeVar, cast, overload
+from collections.abc import Callable, Collection
+from typing import Any, Final, Generic, NoReturn, TypeVar, overload
 
 import attrs
 from trio.lowlevel import checkpoint_if_cancelled
@@ -26,6 +26,7 @@ from trio.lowlevel import checkpoint_if_cancelled
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import FutureCancelled, HistrioError, LoserStuck
 from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Pace, Telling, Waiter, World
+from histrio_kernel.operands import check_cleanup, futures_of
 
 __all__ = ["Left", "Right", "Winner", "all_of", "any_of", "await_both", "await_either", "both", "either", "first_of"]
 
@@ -37,7 +38,6 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 _CLEANUP_S: Final[float] = bound("cleanup_s")
-_NESTING_MAX: Final = bound("nesting_max")
 
 _NONE: Final[frozenset[Future[object]]] = frozenset()
 
@@ -356,7 +356,7 @@ def both(a: Future[A], b: Future[B]) -> Future[tuple[A, B]]:
     Raises:
         TypeError: an argument is no future.
     """
-    operands = _futures("both", (a, b))
+    operands = futures_of("both", (a, b))
     return _AllOf(operands[0]._world, operands)
 
 
@@ -372,9 +372,9 @@ def either(
     Raises:
         TypeError: an argument is no future.
     """
-    operands = _futures("either", (a, b))
+    operands = futures_of("either", (a, b))
     if cleanup_s is not _CLEANUP_S:
-        _check_cleanup("either", cleanup_s)
+        check_cleanup("either", cleanup_s)
     return _OneOf(operands[0]._world, operands, _side, False, keep, cleanup_s)
 
 
@@ -402,7 +402,7 @@ def all_of(*futures: Future[Any]) -> Future[Any]:
     Raises:
         TypeError: an argument is no future.
     """
-    operands = _futures("all_of", futures)
+    operands = futures_of("all_of", futures)
     world: World = operands[0]._world if operands else _Nowhere()
     combined: _AllOf[tuple[object, ...]] = _AllOf(world, operands)
     return combined
@@ -433,52 +433,14 @@ def _one_of(
 ) -> Future[Winner[T]]:
     if not futures:
         raise ValueError(f"{name}() needs at least one future: none could ever complete it")
-    operands = _futures(name, futures)
+    operands = futures_of(name, futures)
     if cleanup_s is not _CLEANUP_S:
-        _check_cleanup(name, cleanup_s)
+        check_cleanup(name, cleanup_s)
     return _OneOf(operands[0]._world, operands, Winner, success_only, keep, cleanup_s)
-
-
-def _check_cleanup(name: str, given: object) -> None:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:
-        raise ValueError(f"{name}(): cleanup_s is {given!r}; it must be a number of seconds, 0 or more")
 
 
 def _side(index: int, value: object) -> object:
     return Right(value) if index else Left(value)
-
-
-def _futures(name: str, given: tuple[object, ...]) -> tuple[Future[object], ...]:
-    """The arguments, if all are futures; else an error that shows the right call."""
-    for argument in given:
-        if not isinstance(argument, Future):
-            _refuse(name, given)
-        if argument._depth >= _NESTING_MAX:
-            raise ValueError(f"{name}() would be nested more than {_NESTING_MAX} deep; use all_of(*futures), or any_of")
-    return cast("tuple[Future[object], ...]", given)
-
-
-def _refuse(name: str, given: tuple[object, ...]) -> NoReturn:
-    wrong = [argument for argument in given if not isinstance(argument, Future)]
-    for argument in wrong:
-        if isinstance(argument, Coroutine):
-            cast(Coroutine[object, object, object], argument).close()  # it is reported here, not as never awaited
-    raise TypeError(_wrong_operand(name, wrong[0]))
-
-
-def _wrong_operand(name: str, argument: object) -> str:
-    if isinstance(argument, Coroutine):
-        coroutine = cast(Coroutine[object, object, object], argument)
-        called = getattr(coroutine, "__name__", "fetch")
-        return (
-            f"{name}() takes futures, which have started; {called}(...) is a coroutine, which has not.\n"
-            f"  incorrect!  await {name}({called}(x), other)\n"
-            f"  correct!    await {name}(self.io({called}, x), other)"
-        )
-    return (
-        f"{name}() takes futures, got {argument!r} of type {type(argument).__name__}.\n"
-        f"  correct!    await {name}(ref.ask(message), self.io(fetch, x))"
-    )
 
 
 class _Nowhere:

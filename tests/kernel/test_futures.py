@@ -8,6 +8,7 @@ from types import TracebackType
 
 import pytest
 import trio
+from tests.conftest import Show
 from tests.effort import count
 from tests.kernel.works import Act, Boom, answer, fail, forever, open_works
 from trio.testing import MockClock, assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
@@ -185,7 +186,7 @@ async def test_a_repr_says_what_it_is_for(autojump_clock: MockClock) -> None:
         )
 
 
-async def test_move_on_after_leaves_nothing_running(autojump_clock: MockClock) -> None:
+async def test_move_on_after_leaves_nothing_running(autojump_clock: MockClock, show: Show) -> None:
     """F5: `with move_on_after(1): await io(op)` leaves no operation running; the await ends when op has cleaned up."""
     act = Act("slow", after_s=60, cleanup_s=0.5)
     async with open_works() as works:
@@ -193,6 +194,9 @@ async def test_move_on_after_leaves_nothing_running(autojump_clock: MockClock) -
         with trio.move_on_after(1) as scope:
             await works.io(act.run)
 
+        took_s = trio.current_time() - start
+        show(f"F5: move_on_after(1) around a self.io that needs 0.5 s to clean up left after {took_s:g} s")
+        show(f"F5: operations that were running then: {works.pool.running}")
         assert scope.cancelled_caught
         assert act.cleaned_at == pytest.approx(start + 1.5)
         assert trio.current_time() == act.cleaned_at

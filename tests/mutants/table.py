@@ -354,7 +354,7 @@ MUTANTS: Final = (
         "        if not self.begun:\n            self.inbox.withdraw(self)\n",
         "        self.inbox.withdraw(self)\n",
         "an ask that has begun has no place in the inbox to give back",
-        "tests/actors/test_asks.py",
+        CANCELLED,
     ),
     Mutant(
         "last-in-line-first",
