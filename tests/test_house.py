@@ -37,6 +37,7 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
         "lifecycle",
         "signals",
         "futures",
+        "operands",
         "combinators",
         "letters",
         "combine",

