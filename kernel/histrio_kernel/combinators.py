@@ -369,6 +369,9 @@ def either(
     seconds, then reported as `LoserStuck` and left to its owner. With *keep* the loser is left alone. A tie goes to
     the left. Not a checkpoint: it returns a future, so it nests.
 
+    A promise that loses is cancelled like any loser: whoever would complete it later asks `is_done` first, or give
+    *keep*.
+
     Raises:
         TypeError: an argument is no future.
     """
