@@ -46,3 +46,17 @@ class SerialDoer(Doer):
 
     serial = True
     inbox_max = 1
+
+
+class DoerOfOne(Doer):
+    """Has one handler in flight."""
+
+    in_flight_max = 1
+    inbox_max = 2
+
+
+async def through_the_door(actor: Doer) -> None:
+    """Wait until somebody opens the door."""
+    actor.seen.append("waits")
+    await actor.door
+    actor.seen.append("goes on")

@@ -10,6 +10,7 @@ import attrs
 
 TURN: Final = "tests/actors/test_turn.py"
 BOUNDS: Final = "tests/actors/test_turn_bounds.py"
+VISITS: Final = "tests/actors/test_turn_visits.py"
 COST: Final = "tests/actors/test_turn_cost.py"
 WATCHDOG: Final = "tests/actors/test_turn_watchdog.py"
 NATIVE: Final = "tests/actors/test_turn_a4.py"
@@ -61,7 +62,7 @@ MUTANTS: Final = (
         "        if self.free:\n            assert not self.ready\n",
         "        if True:\n",
         "mail that comes while a handler runs must not start another (A1)",
-        MODEL,
+        CANCELLED,
     ),
     Mutant(
         "resumes-beside-the-holder",
@@ -110,7 +111,7 @@ MUTANTS: Final = (
         "            if self.gate & FULL and self.suspended < self.in_flight_max:\n",
         "            if self.gate & FULL:\n",
         "a visitor that waits may be one more than the bound; when it goes on the bound still holds (A6, A17)",
-        MODEL,
+        VISITS,
     ),
     Mutant(
         "visitors-count-as-handlers",
@@ -118,7 +119,7 @@ MUTANTS: Final = (
         "        if not worker.enters:  # a visitor",
         "        if True:  # a visitor",
         "a visitor that stands in line is no handler in flight (A6)",
-        BOUNDS,
+        VISITS,
     ),
     Mutant(
         "ready-ones-are-in-the-cycle",
@@ -150,7 +151,7 @@ MUTANTS: Final = (
         "            future.cancel()  # refused is not delivered\n",
         "",
         "a tell that raised AskCycle was not delivered (A8)",
-        MODEL,
+        BOUNDS,
     ),
     # -- turn: cancellation ----------------------------------------------------------------------------------------
     Mutant(
@@ -199,7 +200,7 @@ MUTANTS: Final = (
         "        if had_turn:\n            self.turn.release()\n",
         "",
         "a worker that ends passes the turn on: the others have to unwind (A10)",
-        MODEL,
+        VISITS,
     ),
     Mutant(
         "stops-with-handlers-in-flight",
@@ -207,7 +208,7 @@ MUTANTS: Final = (
         "                and not self.suspended\n",
         "",
         "an actor has drained when its waiting handlers have ended too",
-        MODEL,
+        BOUNDS,
     ),
     Mutant(
         "the-host-retires",
@@ -248,7 +249,7 @@ MUTANTS: Final = (
         "if turn.gate or (kind is Ask and entry._state):",
         "if turn.gate:",
         "an ask that was withdrawn is not handled (F8)",
-        MODEL,
+        "tests/actors/test_asks.py",
     ),
     Mutant(
         "select-leaves-the-gate-open",
@@ -264,7 +265,7 @@ MUTANTS: Final = (
         "            if inbox.selection is None:  # else",
         "            if True:  # else",
         "a select that began before the handler of the one before resumed keeps new messages out (A12)",
-        BOUNDS,
+        VISITS,
     ),
     Mutant(
         "answers-before-its-operations-end",
@@ -362,7 +363,7 @@ MUTANTS: Final = (
         "entry, _ = line.popitem(last=False)",
         "entry, _ = line.popitem(last=True)",
         "senders stand in line (A8)",
-        MODEL,
+        "tests/kernel/test_inbox.py",
     ),
     Mutant(
         "room-for-one-more",
@@ -370,7 +371,7 @@ MUTANTS: Final = (
         "while line and len(self.queue) - self.withdrawn < self.policy.inbox_max:",
         "while line and len(self.queue) - self.withdrawn <= self.policy.inbox_max:",
         "an inbox holds `inbox_max` messages (A11)",
-        MODEL,
+        "tests/kernel/test_inbox.py",
     ),
     Mutant(
         "room-of-the-withdrawn-is-lost",
@@ -378,7 +379,7 @@ MUTANTS: Final = (
         "        if self.closed is None:\n            self.admit()\n",
         "        pass\n",
         "a withdrawn ask makes room for who stands in line",
-        MODEL,
+        "tests/actors/test_asks.py",
     ),
     Mutant(
         "tombstones-count-for-ever",
@@ -394,7 +395,7 @@ MUTANTS: Final = (
         "            self.inbox.line.pop(self, None)\n",
         "            pass\n",
         "cancellation of `tell` is atomic: delivered, or Cancelled (A8)",
-        MODEL,
+        "tests/kernel/test_inbox.py",
     ),
     # -- visitors --------------------------------------------------------------------------------------------------
     Mutant(
@@ -403,7 +404,7 @@ MUTANTS: Final = (
         "        if turn.free:\n            turn.take()\n        else:\n",
         "        if True:\n            turn.take()\n        else:\n",
         "a visitor waits for the turn (A17)",
-        BOUNDS,
+        VISITS,
     ),
     Mutant(
         "visitor-cannot-leave-the-line",
@@ -411,7 +412,7 @@ MUTANTS: Final = (
         "        if worker is None or ready is None or worker not in ready:\n",
         "        if True:\n",
         "who waits for its own visitor can be cancelled",
-        BOUNDS,
+        VISITS,
     ),
     Mutant(
         "visitor-is-not-forgotten",
@@ -419,7 +420,7 @@ MUTANTS: Final = (
         "        if self.visits_from is None:\n",
         "        if True:\n",
         "after its visit a task is what it was before",
-        BOUNDS,
+        VISITS,
     ),
     # -- the actor's nursery ---------------------------------------------------------------------------------------
     Mutant(
