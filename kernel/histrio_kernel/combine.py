@@ -36,6 +36,8 @@ from typing import Final, Generic, TypeVar, final
 
 import trio
 
+from histrio_kernel.parking import park
+
 __all__ = ("Combiner", "Job")
 
 TOGETHER: Final = 32  # woken at once: more would save scheduling rounds, and cost more in an order that is all random
@@ -134,7 +136,7 @@ class Combiner(Generic[JobT]):
             return trio.lowlevel.Abort.SUCCEEDED
 
         job.task = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        await park(abort)
         assert job.task is None
 
     async def _lead(self, job: JobT) -> None:

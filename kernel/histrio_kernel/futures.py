@@ -188,7 +188,7 @@ class Future(Generic[T_co]):
     _sees: ClassVar[bool] = False
     """Whether somebody must know that a value was received; who received an error is always told."""
 
-    _result: object
+    _result: Any  # not object: a cast costs a call for each await
     _traceback: TracebackType | None  # only of an error
 
     def __init__(self, world: World) -> None:
@@ -243,7 +243,7 @@ class Future(Generic[T_co]):
         if self._state == VALUE:
             if self._sees:
                 self._see()
-            return cast(T_co, self._result)
+            return self._result  # type: ignore[no-any-return]
         return (yield from self._raise().__await__())
 
     def __repr__(self) -> str:
