@@ -131,9 +131,9 @@ class Doing:
                 await self.watched(seat, world.promises[promise])
             case Settle(promise, fails):
                 self.settle(world.promises[promise], fails=fails)
-            case Io(ticks, cleanup_ticks, fails):
+            case Io():
                 if self.actor is not None:
-                    await self.watched(seat, self.actor.io(self.operation, ticks, cleanup_ticks, fails))
+                    await self.watched(seat, self.actor.io(self.operation, op))
             case Sleep(ticks):
                 await self.plainly(seat, world.seconds(ticks) if ticks else 0)
             case Send(actor, letter, asks):
@@ -170,14 +170,15 @@ class Doing:
             else:
                 promise.set(None)
 
-    async def operation(self, ticks: int, cleanup_ticks: int, fails: bool) -> None:
+    async def operation(self, op: Io) -> None:
         """What `self.io` runs."""
         try:
-            await trio.sleep(self.world.seconds(ticks))
+            with trio.CancelScope(shield=op.shielded):
+                await trio.sleep(self.world.seconds(op.ticks))
         finally:
             with trio.CancelScope(shield=True):
-                await trio.sleep(self.world.seconds(cleanup_ticks) if cleanup_ticks else 0)
-            if fails:
+                await trio.sleep(self.world.seconds(op.cleanup_ticks) if op.cleanup_ticks else 0)
+            if op.fails:
                 self.world.booms += 1
                 raise Boom
 

@@ -31,10 +31,11 @@ class Settle:
 
 @attrs.frozen
 class Io:
-    """Await an operation that takes so long; cancelled, it cleans up for so long; it may fail."""
+    """Await an operation that takes so long, and cleans up for so long; it may be shielded, and it may fail."""
 
     ticks: int
     cleanup_ticks: int
+    shielded: bool
     fails: bool
 
 
@@ -166,7 +167,7 @@ ACTORS = st.integers(0, 1)
 
 USUAL: list[SearchStrategy[Op]] = [
     st.builds(Await, PROMISES),
-    st.builds(Io, TICKS, st.integers(0, 3), st.just(False)),
+    st.builds(Io, TICKS, st.integers(0, 3), st.sampled_from((False, False, True)), st.just(False)),
     st.builds(Settle, PROMISES, st.just(False)),
     st.builds(Cancel, SCOPES),
     st.builds(Select, st.integers(0, 1), st.integers(1, 6)),
@@ -177,7 +178,7 @@ VIOLENT = st.one_of(
     st.builds(Fail),
     st.builds(Kill, ACTORS),
     st.builds(Stop, ACTORS),
-    st.builds(Io, TICKS, TICKS, st.just(True)),
+    st.builds(Io, TICKS, TICKS, st.booleans(), st.just(True)),
     st.builds(Settle, PROMISES, st.just(True)),
 )
 

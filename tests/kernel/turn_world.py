@@ -16,11 +16,13 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar, final
 from unittest import mock
 
 import attrs
 import trio
+from outcome import Error
 from tests.inside import cell_of
 from tests.kernel.turn_model import TurnModel
 from tests.kernel.turn_programs import Letter, Program
@@ -28,7 +30,7 @@ from trio.lowlevel import Abort, current_task
 
 import histrio
 from histrio_kernel.asks import Ask
-from histrio_kernel.futures import HOLDERS, VALUE, Future, Promise
+from histrio_kernel.futures import CANCELLED, HOLDERS, VALUE, Future, Promise
 from histrio_kernel.inbox import Selection, message_of
 from histrio_kernel.io import Operation
 from histrio_kernel.lifecycle import Phase
@@ -102,7 +104,7 @@ class Watcher(Protocol):
     def waits(self) -> None: ...
     def aborts(self) -> None: ...
     def aborted(self, answer: Abort) -> None: ...
-    def resumes(self) -> None: ...
+    def resumes(self, outcome: object) -> None: ...
 
 
 class Watched(Generic[T]):
@@ -126,14 +128,10 @@ class Watched(Generic[T]):
             if waits:
                 trap = attrs.evolve(trap, abort_func=self._telling(trap.abort_func))
                 self._watcher.waits()
-            try:
-                sent = yield trap
-            except BaseException as error:
-                step = self._throwing(inner, error)
-            else:
-                step = self._sending(inner, sent)
+            sent = yield trap  # Trio never throws: it sends an outcome
+            step = partial(inner.send, sent)
             if waits:
-                self._watcher.resumes()
+                self._watcher.resumes(sent)
 
     def _telling(self, abort: Callable[[Any], Abort]) -> Callable[[Any], Abort]:
         def tell(raise_cancel: Any) -> Abort:
@@ -143,14 +141,6 @@ class Watched(Generic[T]):
             return answer
 
         return tell
-
-    @staticmethod
-    def _throwing(inner: Generator[Any, Any, T], error: BaseException) -> Callable[[], Any]:
-        return lambda: inner.throw(error)
-
-    @staticmethod
-    def _sending(inner: Generator[Any, Any, T], sent: object) -> Callable[[], Any]:
-        return (lambda: inner.send(sent)) if sent is not None else inner.__next__
 
 
 def _is_ours(trap: object) -> bool:
@@ -277,6 +267,7 @@ class Waiting:
     world: World
     seat: Seat
     future: Future[Any] | None = None
+    left: bool = False  # it was cancelled before there was an outcome
 
     def waits(self) -> None:
         """The await has to wait; for what, the worker knows."""
@@ -298,11 +289,18 @@ class Waiting:
         seats = self.world.waiters.get(self.future, [])
         if self.seat in seats and (self.future.is_done or not isinstance(self.future, Operation)):
             seats.remove(self.seat)
+            self.left = not self.future.is_done
             self.world.tell(self.seat.place.model.ended, self.seat.number)
 
-    def resumes(self) -> None:
-        """It goes on."""
+    def resumes(self, outcome: object) -> None:
+        """It goes on: with its cancellation, or with an outcome that came first."""
         self.world.tell(self.seat.place.model.resumes, self.seat.number)
+        assert self.future is not None
+        is_cancelled = isinstance(outcome, Error)
+        if is_cancelled != self.left and self.future._state != CANCELLED:
+            came = "Cancelled" if is_cancelled else "its outcome"
+            self.world.break_off(f"{self.seat.number} got {came} of {self.future!r}, and the other had come first")
+        self.left = False
 
 
 @attrs.define(eq=False)
@@ -343,11 +341,11 @@ class Telling:
         if self.waiting is not None:
             self.waiting.aborted(answer)
 
-    def resumes(self) -> None:
+    def resumes(self, outcome: object) -> None:
         """It is in, or has been refused or cancelled."""
         self.world.standing.discard(self.mail.number)
         if self.waiting is not None:
-            self.waiting.resumes()
+            self.waiting.resumes(outcome)
 
 
 @attrs.define(eq=False)
@@ -372,7 +370,7 @@ class LiningUp:
             self.waited = False
             self.seat.place.model.ready.remove(self.seat.number)
 
-    def resumes(self) -> None:
+    def resumes(self, outcome: object) -> None:
         """It has the turn."""
         if self.waited:
             self.world.tell(self.seat.place.model.resumes, self.seat.number)

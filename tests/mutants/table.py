@@ -46,7 +46,7 @@ MUTANTS: Final = (
         "self.ready.append(worker)",
         "self.ready.appendleft(worker)",
         "handlers resume in the order in which their waits ended (A2)",
-        TURN,
+        MODEL,
     ),
     Mutant(
         "mail-before-ready",
@@ -70,7 +70,7 @@ MUTANTS: Final = (
         "        if self.free:  # so nobody else is ready\n",
         "        if True:\n",
         "a handler whose wait is over waits for the turn (A1)",
-        TURN,
+        MODEL,
     ),
     Mutant(
         "keeps-the-turn-while-it-waits",
@@ -86,7 +86,7 @@ MUTANTS: Final = (
         "            self.inbox.hungry = not self.gate & SHUT\n",
         "            self.inbox.hungry = False\n",
         "mail that comes while the turn is free has to wake somebody",
-        TURN,
+        MODEL,
     ),
     # -- turn: the bound -------------------------------------------------------------------------------------------
     Mutant(
@@ -95,7 +95,7 @@ MUTANTS: Final = (
         "        if turn.suspended + 1 >= turn.in_flight_max:\n            self._refuse_cycle(future)",
         "        if turn.suspended >= turn.in_flight_max:\n            self._refuse_cycle(future)",
         "`in_flight_max` handlers may wait, and not one more (A6)",
-        BOUNDS,
+        MODEL,
     ),
     Mutant(
         "full-for-ever",
@@ -168,7 +168,7 @@ MUTANTS: Final = (
         "                self.turn.make_ready(self)\n        return Abort.FAILED",
         "                self.turn.make_ready(self)\n        elif self.state is READY:\n            self.error = capture(raise_cancel)\n        return Abort.FAILED",
         "what completed before the cancel is delivered (A4)",
-        CANCELLED,
+        MODEL,
     ),
     Mutant(
         "cancelled-and-not-told",
@@ -257,7 +257,7 @@ MUTANTS: Final = (
         "        turn.close_gate(SELECTING)\n",
         "",
         "while a select waits no new message starts a handler (A12)",
-        TURN,
+        MODEL,
     ),
     Mutant(
         "first-select-opens-for-the-second",
@@ -404,7 +404,7 @@ MUTANTS: Final = (
         "        if turn.free:\n            turn.take()\n        else:\n",
         "        if True:\n            turn.take()\n        else:\n",
         "a visitor waits for the turn (A17)",
-        VISITS,
+        MODEL,
     ),
     Mutant(
         "visitor-cannot-leave-the-line",
