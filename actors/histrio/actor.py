@@ -166,7 +166,8 @@ class Actor(Generic[M]):
     def background(self, afn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> Future[T]:
         """Like `self.io(afn, *args)`, but it belongs to the actor: no handler waits for it at its end.
 
-        Its error fails the actor, unless somebody awaits the future when it ends. It is cancelled with the actor.
+        Its error fails the actor, unless somebody awaits the future when it ends. It is cancelled with the actor. It
+        holds one of the `io_max` places for as long as it runs.
         """
         return _cell_of(self, "background").io_pool().start(afn, args, keep=True, background=True)
 
@@ -176,10 +177,7 @@ class Actor(Generic[M]):
         Annotate what it carries: `done: histrio.Promise[int] = self.promise()`. It fails with `ActorStopped` when
         the actor ends first.
         """
-        try:
-            return self._histrio_cell.promise()
-        except AttributeError:
-            return _cell_of(self, "promise").promise()
+        return _cell_of(self, "promise").promise()
 
     async def spawn(self, cls: Callable[[*Ts], Lives[N]], *args: *Ts, name: str | None = None) -> Ref[N]:
         """Start a child and return its ref when its `started()` has returned. Gives the turn away if that waits.

@@ -32,6 +32,7 @@ from histrio_kernel.errors import (
     Unbound,
     raise_interrupt,
     split_cancelled,
+    told,
 )
 from histrio_kernel.futures import VALUE, Promise
 from histrio_kernel.gate import HEARD
@@ -268,12 +269,12 @@ async def open_system(
                 ending.body_is_over()
                 await ending.opened().stop()
             services.cancel_scope.cancel()
-        if own_driver is not None:
-            await own_driver.aclose()
     except BaseException as error:
         ending.scope_raised(error)
     finally:
         ending.close()
+        if own_driver is not None:
+            await own_driver.aclose()  # whatever has happened: its files are ours to close
     ending.leave()
 
 
@@ -323,12 +324,12 @@ class _Ending:
         consequence = self._body_error is None or isinstance(self._body_error, ActorStopped)
         if failure is not None and (self._failed_first or consequence):
             if self._body_error is not None and not isinstance(self._body_error, ActorStopped):
-                failure.add_note(f"the block around the system raised too: {self._body_error!r}")
+                failure.add_note(f"the block around the system raised too: {told(self._body_error)}")
                 failure.__context__ = self._body_error
             raise failure
         if self._body_error is not None:
             if failure is not None:
-                self._body_error.add_note(f"while the system stopped, it failed too: {failure!r}")
+                self._body_error.add_note(f"while the system stopped, it failed too: {failure}")
             raise self._body_error
         if cancelled is not None:
             raise cancelled

@@ -7,7 +7,7 @@ changes only by the table in `lifecycle`.
 # Design note
 # -----------
 # A cell is one Trio task, the *host*, in the nursery of its parent, so a child cannot outlive its parent. The host is
-# the first worker too. An actor that was never used is a parked task and no nursery (3.5 KB); the nursery for workers,
+# the first worker too. An actor that was never used is a parked task and no nursery (2.5 KB); the nursery for workers,
 # operations and children is opened by the host when it first runs something.
 #
 # Stopping goes in phases: intake is closed, the inbox drained, children are stopped from the last to the first,
@@ -32,7 +32,16 @@ from trio.lowlevel import Abort, Task, current_task, enable_ki_protection, resch
 
 from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
-from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, raise_interrupt, split_cancelled, told
+from histrio_kernel.errors import (
+    ActorFailed,
+    ActorStopped,
+    End,
+    NoMoreMail,
+    Reason,
+    raise_interrupt,
+    split_cancelled,
+    told,
+)
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise, RaiseCancel
 from histrio_kernel.gate import BY_HAND, EXITING, HEARD, KILLED, RUNNING, STARTING
 from histrio_kernel.handling import call_hook, serve
@@ -49,9 +58,6 @@ __all__ = ["Cell", "Parent"]
 _NO_CONTEXT: Final = Context()
 
 T = TypeVar("T")
-
-
-_STARTED: Final = follow(Phase.STARTING, Event.STARTED)
 
 
 class Parent(Protocol):
@@ -262,7 +268,7 @@ class Cell:
             cancelled, rest = split_cancelled(error)
             if rest is not None and not isinstance(rest, Exception):
                 raise
-            if isinstance(rest, trio.EndOfChannel) and self.inbox.closed is not None:
+            if isinstance(rest, NoMoreMail):
                 return True
             if limit is not None and limit.cancel_called:
                 self.fail(TimeoutError(f"{self.path}: started() took longer than start_s = {self.settings.start_s} s"))
@@ -313,7 +319,7 @@ class Cell:
     def handler_raised(self, error: BaseException, ask: Ask[object] | None, entry: object) -> bool:
         """A handler raised what is no `Refusal`: the actor fails, or is being cancelled (A9)."""
         cancelled, rest = split_cancelled(error)
-        if isinstance(rest, trio.EndOfChannel) and self.inbox.closed is not None:
+        if isinstance(rest, NoMoreMail):
             self._let_down(ask, entry)  # its select could never be met any more
             return True
         if rest is None:
@@ -532,5 +538,4 @@ class Cell:
     # ------------------------------------------------------------------------------------------------------------
 
     def _follow(self, event: Event) -> None:
-        quick = event is Event.STARTED and self.phase is Phase.STARTING  # once for each actor, so not looked up again
-        self.phase = _STARTED if quick else follow(self.phase, event)
+        self.phase = follow(self.phase, event)

@@ -14,7 +14,7 @@ import trio
 
 from histrio_kernel.bounds import bound
 from histrio_kernel.driver import Driver
-from histrio_kernel.errors import ActorStopped, HistrioError, Reason
+from histrio_kernel.errors import ActorStopped, HistrioError, Reason, told
 from histrio_kernel.futures import Pace, Telling
 from histrio_kernel.letters import DeadLetter, DeadLetters
 from histrio_kernel.signals import Signals
@@ -104,9 +104,8 @@ class Engine:
                 try:
                     await self.driver.clock.sleep(seconds)
                 except trio.Cancelled:
-                    if (
-                        not scope.cancel_called
-                    ):  # all is being cancelled; who waits under a shield must not wait for ever
+                    # If not by us, all is being cancelled; whoever waits under a shield must not wait for ever.
+                    if not scope.cancel_called:
                         call()
                     raise
                 call()
@@ -140,4 +139,4 @@ class Engine:
             self.signals_changed(heard)
 
     def _reader_failed(self, error: Exception) -> None:
-        self.report(HistrioError(f"a signal reader raised {error!r} and was detached"))
+        self.report(HistrioError(f"a signal reader raised and was detached: {told(error)}"))

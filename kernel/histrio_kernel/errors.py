@@ -24,6 +24,7 @@ __all__ = [
     "InboxFull",
     "LoserStuck",
     "MessageDropped",
+    "NoMoreMail",
     "NotStarted",
     "Reason",
     "Refusal",
@@ -154,6 +155,15 @@ class LoserStuck(HistrioError):
 
 class SelectStalled(HistrioError):
     """A `select` that can never be met: the inbox is full of other mail, so nothing new can come in."""
+
+
+@final
+class NoMoreMail(trio.EndOfChannel, HistrioError):
+    """What ends a `select`, `filter` or `receive_next` of an actor that is stopping: nothing more can come in.
+
+    It is its own class because a handler may meet the end of a channel of its own while its actor stops, and that is an
+    error of the handler.
+    """
 
 
 class Busy(HistrioError):

@@ -1,7 +1,7 @@
 """A future is a handle to an operation that has already started and has an owner.
 
 Its outcome (value, error or cancelled) is written once, by `_settle`, and each waiter is told synchronously, in the
-order in which they came. Nothing else in this file wakes anybody.
+order in which they came. (The loop in `handling` writes the answer of an ask that nobody awaits yet in place.)
 """
 
 # Design note

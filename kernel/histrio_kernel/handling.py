@@ -23,10 +23,11 @@ from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_prot
 
 from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
-from histrio_kernel.errors import Busy, Refusal, told
+from histrio_kernel.contexts import same_values
+from histrio_kernel.errors import Busy, NoMoreMail, Refusal, told
 from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
 from histrio_kernel.gate import EXITING, KILLED, SELECTING, SHUT, Tracked
-from histrio_kernel.inbox import GONE, Selection, ask_of, message_of
+from histrio_kernel.inbox import NO_ENTRY, Selection, ask_of, message_of
 from histrio_kernel.parking import again
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
@@ -45,6 +46,7 @@ async def serve(worker: Worker) -> None:
     handler_of = handlers.get
     actor = turn.actor
     base = turn.owner.base
+    base_is_empty = not len(base)  # then one comparison of sizes tells all
     batch_max = batch = bound("batch_max")
     entry: Any
     while True:
@@ -97,11 +99,7 @@ async def serve(worker: Worker) -> None:
         except BaseException as error:
             if not await _handle_error(worker, entry, error):
                 return
-        try:
-            changed = copy_context() != base
-        except Exception:  # values that cannot be compared have been changed, for all we know
-            changed = True
-        if changed:
+        if copy_context() != base if base_is_empty else not same_values(copy_context(), base):
             await _leave_context(worker)
         batch -= 1
         if not batch:
@@ -113,7 +111,7 @@ async def _handle_entry(worker: Worker, entry: object) -> None:
     """An ask, a slot, or any message while signals are heard."""
     turn = worker.turn
     opened = turn.inbox.open_entry(entry)
-    if opened is GONE:
+    if opened is NO_ENTRY:
         return
     ask = ask_of(opened)
     message = opened if ask is None else ask.message
@@ -167,7 +165,7 @@ async def call_hook(worker: Worker, hook: Callable[[], Awaitable[None]]) -> None
         if worker.made is not None:
             await _end_made(worker, error)
         raise
-    if copy_context() != worker.turn.owner.base:
+    if not same_values(copy_context(), worker.turn.owner.base):
         await _leave_context(worker)
 
 
@@ -179,6 +177,8 @@ class _Over(Future[None], Waiter):
     """The end of a future, whatever its outcome; looking at it does not count as awaiting the future."""
 
     __slots__ = ("_of",)
+
+    is_leaf = False
 
     def __init__(self, of: Future[object]) -> None:
         super().__init__(of._world)
@@ -245,9 +245,9 @@ async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool
     if inbox.selection is not None:
         raise Busy(f"{inbox.path}: another handler waits in select, filter or receive_next; only one can at a time")
     entry = inbox.find(match, drops=drops)
-    if entry is GONE:
+    if entry is NO_ENTRY:
         if inbox.closed is not None:
-            raise trio.EndOfChannel
+            raise NoMoreMail
         selection = Selection(inbox, match, drops=drops)
         inbox.begin_selection(selection)
         turn.close_gate(SELECTING)

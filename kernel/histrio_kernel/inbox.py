@@ -12,8 +12,8 @@ refused, or withdrawn.
 # `limit` is what makes `tell` cheap: the fast path compares one length with one number. Whatever is unusual (closed,
 # a select is waiting, signals are heard, conflation) sets `limit` to -1, and the slow path sorts it out.
 #
-# `hungry` means: the turn is free and may be used, so whoever adds mail calls `wake`. The taker is set once, when both
-# exist; an object without one is a queue that somebody polls.
+# `hungry` means: the turn is free and may be used, so whoever adds mail kicks the taker. The taker is set once, when
+# both exist; an inbox without one is a queue that somebody polls.
 #
 # A withdrawn ask stays in the queue as a tombstone, counted in `withdrawn`: removing it from the middle would make
 # cancelling slow. Room is counted without the tombstones, and they are swept out when they are many.
@@ -33,10 +33,10 @@ from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Wai
 from histrio_kernel.overflow import Latest, Overflow, Policy
 from histrio_kernel.signals import Kind
 
-__all__ = ["GONE", "Inbox", "Selection", "Slot", "Taker", "Verdict", "ask_of", "message_of"]
+__all__ = ["NO_ENTRY", "Inbox", "Selection", "Slot", "Taker", "Verdict", "ask_of", "message_of"]
 
 
-GONE: Final = object()
+NO_ENTRY: Final = object()
 """Instead of an entry: there is none, or it was withdrawn. Not None, which is a message like any other."""
 
 
@@ -137,8 +137,9 @@ class Verdict(enum.Enum):
 class Inbox:
     """A bounded queue of messages and asks, and the line of those who wait for room in it.
 
-    Invariants: `len(queue) - withdrawn <= inbox_max` (`tell_first` may exceed it by one); the line is empty unless the
-    queue is full; nobody stands in the line of a closed inbox.
+    Invariants: `len(queue) - withdrawn <= inbox_max`, except for what its own actor tells itself first; the line is
+    empty unless the queue is full; nobody joins the line of a closed inbox, and `refuse_line` or `finish` tells those
+    who stand in it.
     """
 
     __slots__ = (
@@ -206,10 +207,6 @@ class Inbox:
             or isinstance(self.policy.overflow, Latest)
         )
         self.limit = -1 if unusual else self.policy.inbox_max
-
-    def wake(self) -> None:
-        """Mail has come, and whoever takes it is hungry."""
-        self.taker.kick()
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -286,7 +283,7 @@ class Inbox:
             return
         self.open_queue().appendleft(message)
         if self.hungry:
-            self.wake()
+            self.taker.kick()
 
     def _append(self, entry: object) -> None:
         if isinstance(self.policy.overflow, Latest):
@@ -298,7 +295,7 @@ class Inbox:
         if self.withdrawn > self.policy.inbox_max:
             self._sweep()
         if self.hungry:
-            self.wake()
+            self.taker.kick()
 
     def _overflow(self, entry: object) -> Verdict:
         self._tell_of(Kind.BACKOFF, entry)
@@ -309,7 +306,7 @@ class Inbox:
         if overflow is Overflow.DROP_OLD:
             self._sweep()
             full = len(self.queue) >= self.policy.inbox_max
-            oldest = self.queue.popleft() if full else GONE
+            oldest = self.queue.popleft() if full else NO_ENTRY
             self._append(entry)
             if full:
                 self.drop(oldest)  # after the queue is as it will be: who hears of it may send
@@ -402,7 +399,7 @@ class Inbox:
     # -- taking --------------------------------------------------------------------------------------------------
 
     def open_entry(self, entry: object) -> object:
-        """What was just taken from the queue, out of its slot; `GONE` if it had been withdrawn."""
+        """What was just taken from the queue, out of its slot; `NO_ENTRY` if it had been withdrawn."""
         if type(entry) is Slot:
             self._forget_slot(entry)
             entry = entry.entry
@@ -410,7 +407,7 @@ class Inbox:
         if ask is not None:
             if ask.is_done:
                 self.withdrawn -= 1
-                return GONE
+                return NO_ENTRY
             ask.begun = True
         return entry
 
@@ -419,30 +416,30 @@ class Inbox:
             del self.slots[slot.key]
 
     def find(self, match: Callable[[object], bool], *, drops: bool) -> object:
-        """Take the first entry out whose message matches, or `GONE`; with *drops*, those before it are dropped."""
+        """Take the first entry out whose message matches, or `NO_ENTRY`; with *drops*, those before it are dropped."""
         while True:
             index, entry = self._place_of(match)
             if drops:
                 self._drop_first(index)
                 index = 0
-            if entry is not GONE:
+            if entry is not NO_ENTRY:
                 del self.queue[index]
                 entry = self.open_entry(entry)
             if self.line:
                 self.admit()
-            if entry is not GONE or not drops or not self.queue:
+            if entry is not NO_ENTRY or not drops or not self.queue:
                 return entry
 
     def _place_of(self, match: Callable[[object], bool]) -> tuple[int, object]:
         for place, entry in enumerate(self.queue):
             if not _withdrawn(entry) and match(message_of(entry)):
                 return place, entry
-        return len(self.queue), GONE
+        return len(self.queue), NO_ENTRY
 
     def _drop_first(self, count: int) -> None:
         for _ in range(count):
             skipped = self.open_entry(self.queue.popleft())
-            if skipped is not GONE:
+            if skipped is not NO_ENTRY:
                 self.drop(skipped)
 
     # -- select --------------------------------------------------------------------------------------------------
@@ -522,7 +519,7 @@ class Inbox:
             entry = self.open_entry(self.queue.popleft())
             if isinstance(entry, Ask):
                 entry.fail(self.stopped())
-            elif entry is not GONE:
+            elif entry is not NO_ENTRY:
                 self.engine.dead_letter(self.path, entry, f"never handled: {reason}")
 
     def stopped(self) -> ActorStopped:

@@ -35,6 +35,7 @@ from trio.lowlevel import (
     reschedule,
 )
 
+from histrio_kernel.contexts import same_values
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import split_cancelled
 from histrio_kernel.futures import (
@@ -357,17 +358,17 @@ class _IoTask(Holder):
         """Run operations in one scope, until one has been cancelled or this task is retired."""
         pool = self.pool
         while True:
-            operation = pool.take() if not pool.switching else None
+            if pool.switching:
+                await self._stall()
+                continue
+            operation = pool.take()
             if operation is None:
-                if not pool.switching:
-                    pool.parked.append(self)
-                    await again(self.request)
-                    if self.retired:
-                        return
-                elif not await self._pause():
+                pool.parked.append(self)
+                await again(self.request)
+                if self.retired:
                     return
                 continue
-            if self.task.context is not operation._context and not _same(copy_context(), operation._context):
+            if self.task.context is not operation._context and not same_values(copy_context(), operation._context):
                 await self._enter(operation._context)
                 if operation._state != PENDING:
                     pool.release(operation)
@@ -385,22 +386,18 @@ class _IoTask(Holder):
             if self.cancelled:
                 return
 
-    async def _pause(self) -> bool:
-        """Wait until there is something to run; False if this task is retired."""
-        pool = self.pool
-        waiting = pool.parked
-        if pool.switching:
-            waiting = pool.stalled = pool.stalled if pool.stalled is not None else []
-        waiting.append(self)
+    async def _stall(self) -> None:
+        """Wait until whoever is entering a context has done so, and begun."""
+        stalled = self.pool.stalled = self.pool.stalled if self.pool.stalled is not None else []
+        stalled.append(self)
 
         def abort(_: RaiseCancel) -> Abort:
-            if self not in waiting:
+            if self not in stalled:
                 return Abort.FAILED  # woken: there is an operation to look after
-            waiting.remove(self)
+            stalled.remove(self)
             return Abort.SUCCEEDED
 
         await park(abort)
-        return not self.retired
 
     async def _enter(self, context: Context) -> None:
         """Go on in `context`, which takes a scheduling round; nobody begins before us meanwhile."""
@@ -436,13 +433,3 @@ class _IoTask(Holder):
             operation._settle(state, result)
         else:
             operation._end(state, result)
-
-
-def _same(one: Context, other: Context) -> bool:
-    """Whether both hold the very same objects; equal ones would not do, two requests must not share their log fields."""
-    if len(one) != len(other):
-        return False
-    for variable, value in one.items():  # noqa: SIM110 - a loop is quicker than a generator
-        if other.get(variable, one) is not value:
-            return False
-    return True

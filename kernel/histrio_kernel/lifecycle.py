@@ -16,7 +16,7 @@ __all__ = ["ENDED", "NEXT", "Event", "Phase", "follow"]
 class Phase(enum.Enum):
     """Where an actor stands between its spawn and its end."""
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # members are singletons; Enum's own is a call in Python for each look-up
 
     STARTING = "starting"
     """`started()` runs; mail is accepted and waits."""

@@ -28,7 +28,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeVar, final
 
-import trio
 from outcome import Error, capture
 from trio.lowlevel import (
     Abort,
@@ -40,7 +39,7 @@ from trio.lowlevel import (
 
 from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
-from histrio_kernel.errors import AskCycle, StaleState
+from histrio_kernel.errors import AskCycle, NoMoreMail, StaleState
 from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, RaiseCancel
 from histrio_kernel.gate import (
     BY_HAND,
@@ -198,18 +197,13 @@ class Turn:
         self.gate |= bit
         self.inbox.hungry = False
 
-    def open_gate(self, bit: int) -> None:
-        """That reason is gone."""
-        self.gate &= ~bit
-        self.kick()
-
     def drain(self) -> None:
         """Intake has been closed: tell the owner when all that was accepted has been handled.
 
         A select that waits can never be met any more, so it ends.
         """
         self.draining = True
-        self.inbox.end_selection(ERROR, trio.EndOfChannel())
+        self.inbox.end_selection(ERROR, NoMoreMail())
         self.kick()
 
     # -- waiting -------------------------------------------------------------------------------------------------

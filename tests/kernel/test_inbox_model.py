@@ -17,7 +17,7 @@ from histrio import DROP_NEW, DROP_OLD, LATEST, REFUSE, WAIT
 from histrio_kernel.asks import Ask
 from histrio_kernel.errors import ActorStopped
 from histrio_kernel.futures import Pace, Telling
-from histrio_kernel.inbox import GONE, Inbox
+from histrio_kernel.inbox import NO_ENTRY, Inbox
 from histrio_kernel.overflow import Latest, Overflow, Policy
 from histrio_kernel.signals import Signals
 
@@ -177,7 +177,7 @@ class Real:
             entry = self.inbox.queue.popleft()
             self.inbox.admit()
             opened = self.inbox.open_entry(entry)
-            if opened is not GONE:
+            if opened is not NO_ENTRY:
                 message = opened.message if isinstance(opened, Ask) else opened
                 assert isinstance(message, Note)
                 if isinstance(opened, Ask):

@@ -238,7 +238,7 @@ MUTANTS: Final = (
     Mutant(
         "context-leaks",
         "handling.py",
-        "        if changed:\n",
+        "        if copy_context() != base if base_is_empty else not same_values(copy_context(), base):\n",
         "        if False:\n",
         "what a handler sets in its context ends with it (A4)",
         NATIVE,
@@ -384,8 +384,8 @@ MUTANTS: Final = (
     Mutant(
         "tombstones-count-for-ever",
         "inbox.py",
-        "                self.withdrawn -= 1\n                return GONE\n",
-        "                return GONE\n",
+        "                self.withdrawn -= 1\n                return NO_ENTRY\n",
+        "                return NO_ENTRY\n",
         "the room of a withdrawn ask is given once",
         "tests/kernel/test_inbox_model.py",
     ),
