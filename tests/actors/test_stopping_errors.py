@@ -23,14 +23,18 @@ class Reads(histrio.Actor[str]):
 async def test_the_end_of_a_channel_of_its_own_is_a_failure(autojump_clock: MockClock) -> None:
     """A10: a handler that meets the end of its own channel while its actor stops has failed, and says so."""
     send, receive = trio.open_memory_channel[int](0)
+
+    async def stop_and_close(system: histrio.System) -> None:
+        reader = await system.spawn(Reads, receive)
+        await reader.tell("read")
+        await wait_all_tasks_blocked()
+        reader.control.stop()
+        send.close()
+        await trio.sleep_forever()
+
     with pytest.raises(histrio.SystemFailed) as caught:
         async with histrio.open_system() as system:
-            reader = await system.spawn(Reads, receive)
-            await reader.tell("read")
-            await wait_all_tasks_blocked()
-            reader.control.stop()
-            send.close()
-            await trio.sleep_forever()
+            await stop_and_close(system)
 
     assert isinstance(caught.value.failures[0].__cause__, trio.EndOfChannel)
 
