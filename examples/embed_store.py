@@ -6,8 +6,8 @@ from pathlib import Path
 import trio
 
 import histrio
+from examples.kv_service.data import spawn_store
 from examples.kv_service.messages import Read, Write
-from examples.kv_service.store import Store
 
 
 async def sensor(store: histrio.Ref[Write], name: str) -> None:
@@ -18,7 +18,7 @@ async def sensor(store: histrio.Ref[Write], name: str) -> None:
 async def application(directory: Path) -> None:
     """Leaving the system stops the store: what it has accepted is finished first."""
     async with histrio.open_system() as system:
-        store = await system.spawn(Store, directory / "kv.log", name="store")
+        store = await spawn_store(system, directory / "kv.log")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sensor, store, "north")
         print("north", await store.ask(Read("north")))

@@ -8,11 +8,10 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from types import FunctionType, UnionType
+from types import FunctionType
 from typing import (
     ClassVar,
     Final,
@@ -22,9 +21,7 @@ from typing import (
     TypeGuard,
     TypeVar,
     TypeVarTuple,
-    Union,
     cast,
-    get_origin,
     overload,
 )
 
@@ -32,23 +29,26 @@ from trio.lowlevel import current_task, disable_ki_protection
 
 from histrio.fixed import FixedMethod, FixedProperty, FixedValue
 from histrio.handlers import HandlerTable
+from histrio.kinds import Lives
 from histrio.messages import Envelope
+from histrio.patterns.timers import Timers
 from histrio.ref import Ref
-from histrio.spawning import Lives, spawn_child
+from histrio.spawning import spawn_child
+from histrio.supervision.spec import Child
 from histrio.system import System
+from histrio.taking import anything, take
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
 from histrio_kernel.doors import Io
-from histrio_kernel.errors import NotStarted, Reason, Refusal
+from histrio_kernel.errors import ActorStopped, End, NotStarted, Reason, Refusal, StashFull
 from histrio_kernel.futures import HOLDERS, Future, Promise
-from histrio_kernel.handling import select
-from histrio_kernel.inbox import ask_of, message_of
+from histrio_kernel.inbox import message_of
 from histrio_kernel.overflow import Latest, Overflow, Policy
 from histrio_kernel.settings import Settings
 from histrio_kernel.turn import Worker
 from histrio_kernel.visiting import Visit
 
-__all__ = ["Actor"]
+__all__ = ["Actor", "cell_of"]
 
 M = TypeVar("M")
 N = TypeVar("N")
@@ -67,6 +67,8 @@ class Actor(Generic[M]):
     What a class may set:
 
     - `serial`: keep the turn across all waits (False).
+    - `redeliver_max`: how often a told message is delivered again that was in hand when the actor was restarted (0).
+    - `stash_max`: how many messages `stash` may put by (0).
     - `in_flight_max`: how many handlers may wait at once (256); at the bound no new message is taken.
     - `inbox_max`: how many messages may wait (1024), and `overflow`: what happens to one more (`WAIT`).
     - `waiting_max`: how many asks may stand in the senders' line (4096).
@@ -74,7 +76,7 @@ class Actor(Generic[M]):
     - `start_s`, `shutdown_s`: seconds that `started()` and stopping may take (60, 5).
     """
 
-    __slots__ = ("__weakref__", "_histrio_cell", "_histrio_io")
+    __slots__ = ("__weakref__", "_histrio_cell", "_histrio_io", "_histrio_timers")
     __histrio_actor__: ClassVar[Literal[True]] = True
 
     serial: ClassVar[bool] = False
@@ -83,12 +85,15 @@ class Actor(Generic[M]):
     waiting_max: ClassVar[int] = bound("waiting_max")
     overflow: ClassVar[Overflow | Latest] = Overflow.WAIT
     io_max: ClassVar[int | None] = None
+    redeliver_max: ClassVar[int] = bound("redeliver_max")
+    stash_max: ClassVar[int] = bound("stash_max")
     start_s: ClassVar[float] = bound("start_s")
     shutdown_s: ClassVar[float] = bound("shutdown_s")
 
     __histrio_settings__: ClassVar[Settings]
     _histrio_cell: Cell
     _histrio_io: Io
+    _histrio_timers: Timers[M]
 
     # -- what a behaviour overrides ------------------------------------------------------------------------------
 
@@ -109,10 +114,11 @@ class Actor(Generic[M]):
         """Takes messages that no handler takes: a `Refusal` to an asker, a dead letter otherwise."""
         raise Refusal(f"{self.ref.path} ({type(self).__qualname__}) has no handler for {type(message).__qualname__}")
 
-    async def run(self) -> None:
+    async def run(self) -> object:
         """Override it to write the behaviour as one coroutine, which takes its messages by `receive_next`.
 
-        The actor stops when it returns. Then messages are not handed to handlers.
+        The actor stops when it returns, and what it returns is its result: see `Ref.join`. Messages are not handed to
+        handlers.
         """
 
     # -- who and where -------------------------------------------------------------------------------------------
@@ -120,24 +126,24 @@ class Actor(Generic[M]):
     @property
     def ref(self) -> Ref[M]:
         """The actor's own address, to hand to others."""
-        cell = _cell_of(self, "ref")
+        cell = cell_of(self, "ref")
         return cast(Ref[M], _system_of(cell).ref_of(cell))
 
     @property
     def system(self) -> System:
         """The system that the actor lives in."""
-        return _system_of(_cell_of(self, "system"))
+        return _system_of(cell_of(self, "system"))
 
     @property
     def parent(self) -> Ref[object] | None:
         """The address of the parent; None for an actor that the system itself spawned."""
-        cell = _cell_of(self, "parent")
+        cell = cell_of(self, "parent")
         return _system_of(cell).ref_of(cell.parent) if isinstance(cell.parent, Cell) else None
 
     @property
     def children(self) -> tuple[Ref[object], ...]:
         """The addresses of the children that live, in the order in which they were spawned."""
-        cell = _cell_of(self, "children")
+        cell = cell_of(self, "children")
         system = _system_of(cell)
         return tuple(system.ref_of(child) for child in (cell.children or {}).values())
 
@@ -147,9 +153,14 @@ class Actor(Generic[M]):
         raise AttributeError("`states` is a name that histrio.Actor keeps for itself, and not in use yet")
 
     @property
-    def timers(self) -> Never:
-        """A name that actors keep for themselves; it is not in use yet."""
-        raise AttributeError("`timers` is a name that histrio.Actor keeps for itself, and not in use yet")
+    def timers(self) -> Timers[M]:
+        """Messages to itself later, once or again and again: see `histrio.Timers`."""
+        try:
+            return self._histrio_timers
+        except AttributeError:
+            timers: Timers[M] = Timers(cell_of(self, "timers"), self)
+            _TIMERS_SLOT.__set__(self, timers)
+            return timers
 
     @property
     def io(self) -> Io:
@@ -157,7 +168,7 @@ class Actor(Generic[M]):
         try:
             return self._histrio_io
         except AttributeError:
-            io = Io(_cell_of(self, "io").io_pool())
+            io = Io(cell_of(self, "io").io_pool())
             _IO_SLOT.__set__(self, io)
             return io
 
@@ -169,7 +180,7 @@ class Actor(Generic[M]):
         Its error fails the actor, unless somebody awaits the future when it ends. It is cancelled with the actor. It
         holds one of the `io_max` places for as long as it runs.
         """
-        return _cell_of(self, "background").io_pool().start(afn, args, keep=True, background=True)
+        return cell_of(self, "background").io_pool().start(afn, args, keep=True, background=True)
 
     def promise(self) -> Promise[T]:
         """A future that this actor completes itself, by `set` or `fail`, from another handler (F9).
@@ -177,25 +188,82 @@ class Actor(Generic[M]):
         Annotate what it carries: `done: histrio.Promise[int] = self.promise()`. It fails with `ActorStopped` when
         the actor ends first.
         """
-        return _cell_of(self, "promise").promise()
+        return cell_of(self, "promise").promise()
 
-    async def spawn(self, cls: Callable[[*Ts], Lives[N]], *args: *Ts, name: str | None = None) -> Ref[N]:
+    @overload
+    async def spawn(self, cls: Child[N], *, name: str | None = None, copy_inbox: bool = False) -> Ref[N]: ...
+    @overload
+    async def spawn(
+        self, cls: Callable[[*Ts], Lives[N]], *args: *Ts, name: str | None = None, copy_inbox: bool = False
+    ) -> Ref[N]: ...
+    async def spawn(
+        self,
+        cls: Callable[..., Lives[N]] | Child[N],
+        *args: object,
+        name: str | None = None,
+        copy_inbox: bool = False,
+    ) -> Ref[N]:
         """Start a child and return its ref when its `started()` has returned. Gives the turn away if that waits.
 
         The child never outlives this actor, and its failure is this actor's failure. Keywords go by
-        `functools.partial`. Cancelled, it kills the child and waits for its end.
+        `histrio.child(name, cls, ...)` or `functools.partial`. Cancelled, it kills the child and waits for its end.
+
+        With *copy_inbox* the child receives a copy of every message that this actor receives from now on, and of those
+        that wait in its inbox, if its class takes them. A copy is told, never asked; one for which the child has no room
+        is dropped.
 
         Raises:
             ActorFailed: the child failed to start.
             ActorStopped: this actor takes no children any more.
             ValueError: *cls* is no actor class, or *name* is taken, empty, or has "/" or "#" in it.
         """
-        cell = _cell_of(self, "spawn")
-        return await spawn_child(_system_of(cell), cell, cls, args, name)
+        cell = cell_of(self, "spawn")
+        return await spawn_child(_system_of(cell), cell, cls, args, name, cell.inbox if copy_inbox else None)
+
+    def finish(self, result: object = None) -> None:
+        """Stop as if asked to, with a result for whoever joins: see `Ref.join`. Not a checkpoint.
+
+        Messages that wait are still handled. Of several results the last counts.
+        """
+        cell = cell_of(self, "finish")
+        cell.result = result
+        cell.stop("it has finished")
+
+    def stash(self, message: M) -> None:
+        """Put the message that this handler has in hand by, until `unstash`; then nobody is answered yet.
+
+        Put-by messages survive a restart. The class says how many there may be: `stash_max`. Not a checkpoint.
+
+        Raises:
+            StashFull: there are `stash_max` already; nothing changed.
+            ValueError: *message* is not the one that the calling handler was given.
+        """
+        cell = cell_of(self, "stash")
+        worker = HOLDERS.get(current_task())
+        delivery = worker.delivery if isinstance(worker, Worker) and worker.turn is cell.turn else None
+        if cell.settings.stash_max == 0:
+            raise StashFull(f"{cell.path} has no stash: set stash_max on {type(self).__qualname__}")
+        if delivery is None or message_of(delivery.entry) is not message:
+            raise ValueError(f"{cell.path}: stash() takes the very message that the calling handler was given")
+        cell.open_account().stash(delivery)
+
+    def unstash(self) -> int:
+        """Put all put-by messages back, ahead of the inbox and in order; the number of them. Not a checkpoint."""
+        return cell_of(self, "unstash").open_account().unstash()
+
+    def become(self, receive: Callable[[M], Awaitable[object]] | None) -> None:
+        """From the next message on, `receive` handles all messages, instead of the class's handlers; None: these again.
+
+        `receive` is an async method of this actor, usually. A restart begins with the class's own. Not a checkpoint.
+        """
+        cell = cell_of(self, "become")
+        if receive is not None and not inspect.iscoroutinefunction(receive):
+            raise TypeError(f"{cell.path}: become() takes an async function of one message, or None, got {receive!r}")
+        cell.become(None if receive is None else lambda _, message: receive(cast(M, message)))
 
     def tell_first(self, message: M) -> None:
         """Put `message` into the own inbox ahead of all others. Meant for `started()`. Not a checkpoint."""
-        cell = _cell_of(self, "tell_first")
+        cell = cell_of(self, "tell_first")
         table = cast(HandlerTable, cell.settings.handlers)
         if message.__class__ not in table:
             table.learn(cell.path, message)
@@ -224,7 +292,7 @@ class Actor(Generic[M]):
             SelectStalled: the inbox is full of other mail.
             trio.EndOfChannel: the actor is stopping, and nothing that waits matches.
         """
-        return await _take(self, "select", match, drops=False, envelope=envelope)
+        return await take(cell_of(self, "select"), "select", match, drops=False, envelope=envelope)
 
     @overload
     async def filter(self, match: type[N]) -> N: ...
@@ -234,7 +302,7 @@ class Actor(Generic[M]):
     async def filter(self, match: Callable[[M], bool]) -> M: ...
     async def filter(self, match: Callable[[M], bool] | type[N]) -> object:
         """Like `select`, but messages before the match are dropped; asks among them get `MessageDropped`."""
-        return await _take(self, "filter", match, drops=True, envelope=False)
+        return await take(cell_of(self, "filter"), "filter", match, drops=True, envelope=False)
 
     async def receive_next(self) -> Envelope[M]:
         """The next message, in an envelope: for behaviours that override `run`.
@@ -242,7 +310,8 @@ class Actor(Generic[M]):
         Raises:
             trio.EndOfChannel: the actor is stopping and its inbox is empty. `run` need not catch it.
         """
-        return cast(Envelope[M], await _take(self, "receive_next", _anything, drops=False, envelope=True))
+        cell = cell_of(self, "receive_next")
+        return cast(Envelope[M], await take(cell, "receive_next", anything, drops=False, envelope=True))
 
     @contextmanager
     def unchanged(self, *names: str) -> Generator[None, None, None]:
@@ -251,7 +320,7 @@ class Actor(Generic[M]):
         An attribute has moved if it is another object than at the start of the block, or if `self.touch(name)` was
         called. An error of the wait itself goes first.
         """
-        cell = _cell_of(self, "unchanged")
+        cell = cell_of(self, "unchanged")
         worker = HOLDERS.get(current_task())
         if not isinstance(worker, Worker) or worker.turn is not cell.turn:
             raise NotStarted(f"{cell.path}: unchanged() guards the waits of a handler, and this task is none")
@@ -275,14 +344,14 @@ class Actor(Generic[M]):
 
     def touch(self, *names: str) -> None:
         """Mark that the named attributes have changed in place, for those who guard them by `unchanged`."""
-        turn = _cell_of(self, "touch").turn
+        turn = cell_of(self, "touch").turn
         turn.touches = turn.touches if turn.touches is not None else {}
         for name in names:
             turn.touches[name] = turn.touches.get(name, 0) + 1
 
     def turn(self) -> Visit:
         """`async with self.turn():` the actor's turn, for a task that is no handler: work in `self.io` (A17)."""
-        return Visit(_cell_of(self, "turn").turn)
+        return Visit(cell_of(self, "turn").turn)
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -306,10 +375,24 @@ class Actor(Generic[M]):
 
 
 _IO_SLOT: Final = cast(FixedMethod, Actor.__dict__["_histrio_io"])
+_TIMERS_SLOT: Final = cast(FixedMethod, Actor.__dict__["_histrio_timers"])
 _CELL_SLOT: Final = cast(FixedMethod, Actor.__dict__["_histrio_cell"])
 _HOOKS: Final = frozenset({"started", "stopped", "receive", "unhandled", "run"})
+_OUTLIVES: Final = frozenset({"ref", "system", "parent"})
+"""What the object of an ended incarnation may still be asked for."""
 _SETTINGS: Final = frozenset(
-    {"serial", "in_flight_max", "inbox_max", "waiting_max", "overflow", "io_max", "start_s", "shutdown_s"}
+    {
+        "serial",
+        "in_flight_max",
+        "inbox_max",
+        "waiting_max",
+        "overflow",
+        "io_max",
+        "redeliver_max",
+        "stash_max",
+        "start_s",
+        "shutdown_s",
+    }
 )
 _FIXED: Final = {
     name for name, member in Actor.__dict__.items()
@@ -335,6 +418,10 @@ def _settings(cls: type[Actor[N]]) -> Settings:
         value = cast(object, getattr(cls, name))
         if not (name == "io_max" and value is None) and (type(value) is not int or value < 1):
             raise TypeError(f"{cls.__qualname__}.{name} is {value!r}; it must be a whole number, 1 or more")
+    for name in ("redeliver_max", "stash_max"):
+        value = cast(object, getattr(cls, name))
+        if type(value) is not int or value < 0:
+            raise TypeError(f"{cls.__qualname__}.{name} is {value!r}; it must be a whole number, 0 or more")
     for name in ("start_s", "shutdown_s"):
         value = cast(object, getattr(cls, name))
         if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
@@ -352,10 +439,13 @@ def _settings(cls: type[Actor[N]]) -> Settings:
     return Settings(
         stem=cls.__name__.strip("_").lower() or "actor",
         handlers=HandlerTable(cast(type[Actor[object]], cls)),
+        kind=cls,
         policy=Policy(cls.inbox_max, cls.waiting_max, cls.overflow),
         serial=cls.serial,
         in_flight_max=cls.in_flight_max,
         io_max=cls.io_max if cls.io_max is not None else cls.in_flight_max,
+        redeliver_max=cls.redeliver_max,
+        stash_max=cls.stash_max,
         start_s=cls.start_s,
         shutdown_s=cls.shutdown_s,
         has_started=_overrides(cls, "started"),
@@ -373,14 +463,24 @@ def _overrides(cls: type, name: str) -> bool:
     return getattr(cls, name) is not getattr(Actor, name)
 
 
-def _cell_of(actor: Actor[N], name: str) -> Cell:
+def cell_of(actor: Actor[N], name: str) -> Cell:
+    """The cell of `actor`, for its method `name`.
+
+    Raises:
+        ActorStopped: there is another incarnation at its place already, which is none of its business (E4).
+        NotStarted: it has no place yet.
+    """
     try:
-        return actor._histrio_cell
+        cell = actor._histrio_cell
     except AttributeError:
         raise NotStarted(
             f"{type(actor).__qualname__}.{name} was used before the actor had a place in a system. In __init__ keep"
             " what you were given, and do the rest in `async def started(self)`; actors begin by `system.spawn(...)`"
         ) from None
+    if cell.actor is not actor and cell.actor is not None and name not in _OUTLIVES:
+        reason = Reason(End.STOPPED, "this incarnation of it has ended, and there is another one")
+        raise ActorStopped(cell.path, reason, f"an old object's {name} was used; send to the ref instead")
+    return cell
 
 
 def _system_of(cell: Cell) -> System:
@@ -389,41 +489,6 @@ def _system_of(cell: Cell) -> System:
 
 def _touches(cell: Cell, name: str) -> int:
     return (cell.turn.touches or {}).get(name, 0)
-
-
-def _matcher(path: str, name: str, match: object) -> Callable[[object], bool]:
-    """The function that says whether a message is meant: for a type, a generic by its origin, a union, or itself."""
-    origin = get_origin(match)
-    kind = match if origin is None or origin in (Union, UnionType) else origin
-    if isinstance(kind, type | UnionType) or get_origin(kind) is Union:
-        return functools.partial(_is_a, kind)
-    if not callable(match) or inspect.iscoroutinefunction(match):
-        raise TypeError(
-            f"{path}: {name}() takes a message type, or a plain function that says yes or no to a message, got {match!r}"
-        )
-    return cast(Callable[[object], bool], match)
-
-
-def _is_a(kind: object, message: object) -> bool:
-    return isinstance(message, cast(type, kind))
-
-
-def _anything(message: object) -> bool:
-    return True
-
-
-async def _take(actor: Actor[N], name: str, match: object, *, drops: bool, envelope: bool) -> object:
-    cell = _cell_of(actor, name)
-    worker = HOLDERS.get(current_task())
-    if not isinstance(worker, Worker) or worker.turn is not cell.turn:
-        raise NotStarted(f"{cell.path}: {name}() is for the actor's own handlers, and this task is none")
-    entry = await select(worker, _matcher(cell.path, name, match), drops=drops)
-    ask, message = ask_of(entry), message_of(entry)
-    if envelope:
-        return Envelope(message, ask)
-    if ask is not None:
-        ask.reply(None)
-    return message
 
 
 _fix_names()

@@ -10,10 +10,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar, final
 
+import attrs
+
 from histrio_kernel.asks import Ask
 from histrio_kernel.errors import Refusal, shown
 
-__all__ = ["Askable", "Envelope", "Request"]
+__all__ = [
+    "Askable",
+    "ChildRequest",
+    "DeleteChild",
+    "Envelope",
+    "Request",
+    "RestartChild",
+    "StartChild",
+    "TerminateChild",
+]
 
 M_co = TypeVar("M_co", covariant=True)
 R_co = TypeVar("R_co", covariant=True)
@@ -75,3 +86,39 @@ class Envelope(Generic[M_co]):
     def __repr__(self) -> str:
         """Show the message."""
         return f"<Envelope {'ask' if self.is_ask else 'tell'} {shown(self.message)}>"
+
+
+@final
+@attrs.frozen
+class StartChild(Request[object]):
+    """Asks a supervisor to start a child; the answer is its ref. See `Ref.start_child`."""
+
+    spec: object
+
+
+@final
+@attrs.frozen
+class TerminateChild(Request[None]):
+    """Asks a supervisor to stop a child and not to start it again. See `Ref.terminate_child`."""
+
+    name: str
+
+
+@final
+@attrs.frozen
+class RestartChild(Request[object]):
+    """Asks a supervisor to start a child again that has ended; the answer is its ref. See `Ref.restart_child`."""
+
+    name: str
+
+
+@final
+@attrs.frozen
+class DeleteChild(Request[None]):
+    """Asks a supervisor to forget a child that has ended. See `Ref.delete_child`."""
+
+    name: str
+
+
+ChildRequest = StartChild | TerminateChild | RestartChild | DeleteChild
+"""What every supervisor takes."""

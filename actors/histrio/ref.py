@@ -10,25 +10,29 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, NoReturn, Protocol, TypeVar, cast, final
+from typing import Final, Generic, NoReturn, Protocol, TypeVar, cast, final, overload
 
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, enable_ki_protection
 
+from histrio.control import Control
 from histrio.handlers import HandlerTable
-from histrio.messages import Askable
+from histrio.messages import Askable, ChildRequest, DeleteChild, RestartChild, StartChild, TerminateChild
 from histrio_kernel.asks import Ask
 from histrio_kernel.cell import Cell
-from histrio_kernel.errors import ActorFailed, ActorStopped, Unbound
-from histrio_kernel.futures import HOLDERS, Future, Pace
+from histrio_kernel.engine import Engine
+from histrio_kernel.errors import ActorFailed, ActorStopped, Down, End, Reason, Unbound
+from histrio_kernel.feed import Feed
+from histrio_kernel.futures import HOLDERS, Future, Pace, Promise
 from histrio_kernel.inbox import Inbox
 from histrio_kernel.lifecycle import Phase
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
 
-__all__ = ["Control", "Home", "Ref"]
+__all__ = ["Home", "Ref", "Spec", "Unplaced"]
 
 M_contra = TypeVar("M_contra", contravariant=True)
+N = TypeVar("N")
 R = TypeVar("R")
 
 
@@ -44,6 +48,24 @@ class Home(Protocol):
         """The cell that lives at `path` behind `inbox`, if its actor has not ended."""
         ...
 
+    def ref_at(self, path: str) -> Ref[object] | None:
+        """The address of whoever lives at `path`."""
+        ...
+
+
+class Spec(Protocol[M_contra]):
+    """A child of a supervisor, as far as a ref knows it. Every `Child[M]` is one."""
+
+    @property
+    def name(self) -> str | None:
+        """Its name below the supervisor."""
+        ...
+
+    @property
+    def ref(self) -> Ref[M_contra]:
+        """Stands for its address."""
+        ...
+
 
 @final
 class Ref(Generic[M_contra]):
@@ -57,11 +79,13 @@ class Ref(Generic[M_contra]):
 
     __slots__ = ("__weakref__", "_inbox", "_pace", "_system", "_table", "path")
 
-    def __init__(self, system: Home | str, path: str, inbox: Inbox | None, table: HandlerTable | None) -> None:
+    def __init__(
+        self, system: Home | str, path: str, inbox: Inbox | None, table: HandlerTable | Unplaced | None
+    ) -> None:
         self.path: Final = path
         self._system: Final = system
         self._inbox: Final[Inbox] = cast(Inbox, inbox)
-        self._table: Final[HandlerTable] = cast(HandlerTable, table if table is not None else _Unbound(path))
+        self._table: Final[HandlerTable] = cast(HandlerTable, table if table is not None else Unplaced(path, _PICKLED))
         self._pace: Final[Pace] = cast(Pace, None if inbox is None else inbox.engine.pace)
 
     @enable_ki_protection
@@ -170,27 +194,133 @@ class Ref(Generic[M_contra]):
 
     @property
     def control(self) -> Control:
-        """Stop, kill and look at the actor, past its inbox."""
+        """Pause, step, stop, kill and look at the actor, past its inbox."""
         return Control(self._bound(), self.path, self._inbox)
 
-    async def join(self) -> None:
-        """Wait until the actor has ended: until nothing of it runs any more. A checkpoint if it has not.
+    @overload
+    async def join(self) -> object: ...
+    @overload
+    async def join(self, kind: type[R]) -> R: ...
+    async def join(self, kind: type[R] | None = None) -> object:
+        """Wait until the actor has ended for good, and return its result: what `run()` returned, or `finish` gave.
+
+        With *kind* the result is checked to be of that type. Restarts are waited through. A checkpoint if it has not
+        ended yet; in a handler it gives the turn away. Cancelling it does nothing to the actor.
 
         Raises:
             ActorFailed: it failed.
+            ActorStopped: it was killed, or cancelled with what is above it.
+            TypeError: its result is not of that *kind*.
         """
         cell = self._bound().find_cell(self.path, self._inbox)
         if self._inbox.engine.signals.heard:
             self._emit(Kind.JOIN, self.path)
         if cell is not None:
             await cell.over()
-        reason = self._inbox.closed
-        if reason is not None and reason.cause is not None:
+        reason = self._reason()
+        if reason.end is End.FAILED and reason.cause is not None:
             raise ActorFailed(self.path, reason.cause, reason.why)
+        if reason.end is not End.STOPPED:
+            raise ActorStopped(self.path, reason)
+        if kind is not None and not isinstance(reason.result, kind):
+            raise TypeError(f"{self.path} ended with {reason.result!r}, which is no {kind.__qualname__}")
+        return reason.result
+
+    def monitor(self) -> Future[Down]:
+        """A future that tells when and why the actor has ended for good; it is silent on restarts.
+
+        It completes at once if that was before. Any task may await it; not awaiting it any more costs nothing.
+
+        >>> import histrio, trio
+        >>> class Idle(histrio.Actor[str]): ...
+        >>> async def main(system: histrio.System) -> None:
+        ...     idle = await system.spawn(Idle)
+        ...     down = idle.monitor()
+        ...     idle.control.kill("not needed")
+        ...     print(await down)
+        >>> histrio.run(main)
+        Down(path='/idle#1', reason=Reason(end=<End.KILLED: 'killed'>, why='not needed', cause=None), incarnation=1)
+        """
+        cell = self._bound().find_cell(self.path, self._inbox)
+        if cell is not None:
+            return cell.open_lane().monitor()
+        down: Promise[Down] = Promise(cast(Engine, self._inbox.engine))
+        down.set(Down(self.path, self._reason(), self._inbox.incarnation))
+        return down
+
+    def watch(self, *, latest: bool = False) -> Feed[Phase]:
+        """The phase of the actor now, and then every change, until it has ended for good.
+
+        `async for phase in ref.watch()`: in a handler each wait gives the turn away. With *latest* a slow reader sees
+        only the newest; without, one that is `feed_max` changes behind gets `Lagged`.
+        """
+        cell = self._bound().find_cell(self.path, self._inbox)
+        if cell is not None:
+            return cell.open_lane().watch(cell.phase, latest=latest)
+        feed: Feed[Phase] = Feed(cast(Engine, self._inbox.engine), f"phases of {self.path}")
+        feed.put(_LAST_PHASES.get(self._reason().end, Phase.KILLED))
+        feed.end()
+        return feed
+
+    def _reason(self) -> Reason:
+        """Why the actor has ended."""
+        reason = self._inbox.closed
+        assert reason is not None
+        return reason
+
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether it stands for the ref of a child that has not been started: `child(...).ref`."""
+        return self._system == ""
+
+    # -- of a supervisor -----------------------------------------------------------------------------------------
+
+    def child(self: Ref[ChildRequest], spec: Spec[N]) -> Ref[N]:
+        """The ref of a child of this supervisor. It stays the same when the child is started again.
+
+        Raises:
+            ValueError: there is no such child at present; names those that there are.
+        """
+        found = None if spec.name is None else self._bound().ref_at(f"{self.path}/{spec.name}")
+        if found is None:
+            raise ValueError(
+                f"{self.path} has no child {spec.name!r} at present; it was terminated, or never started. See"
+                " system.tree() for those that there are; one without a name is found by the ref that start_child gave"
+            )
+        return cast("Ref[N]", found)
+
+    def start_child(self: Ref[ChildRequest], spec: Spec[N]) -> Future[Ref[N]]:
+        """Start another child and give its ref: `ref = await supervisor.start_child(spec)`.
+
+        It stands to the right of those that there are. The future fails with `ChildNotStarted`, with `ChildRunning` if
+        the name is taken, or with `ChildrenFull`.
+        """
+        return cast("Future[Ref[N]]", self.ask(StartChild(spec)))
+
+    def terminate_child(self: Ref[ChildRequest], spec: Spec[N] | Ref[N] | str) -> Future[None]:
+        """Stop a child, which is not started again by itself; the future completes when it has ended.
+
+        Its supervisor still knows it, if it is not dynamic or TEMPORARY; see `restart_child`. The future fails with
+        `NoSuchChild`.
+        """
+        return self.ask(TerminateChild(_name_of(spec)))
+
+    def restart_child(self: Ref[ChildRequest], spec: Spec[N] | str) -> Future[Ref[N]]:
+        """Start a child again that was terminated or has ended, in its old place among its siblings.
+
+        It is a new one, with a new inbox. The future fails with `NoSuchChild`, `ChildRunning` or `ChildNotStarted`.
+        """
+        return cast("Future[Ref[N]]", self.ask(RestartChild(_name_of(spec))))
+
+    def delete_child(self: Ref[ChildRequest], spec: Spec[N] | str) -> Future[None]:
+        """Forget a child that has ended. The future fails with `NoSuchChild` or `ChildRunning`."""
+        return self.ask(DeleteChild(_name_of(spec)))
+
+    # ------------------------------------------------------------------------------------------------------------
 
     def _bound(self) -> Home:
         if isinstance(self._system, str):
-            _not_bound(self.path)
+            cast(Unplaced, self._table).refuse()
         return self._system
 
     def _signal(self, message: object) -> None:
@@ -232,58 +362,6 @@ class Ref(Generic[M_contra]):
 
 
 @final
-class Control:
-    """What can be done to an actor past its inbox. All of it is idempotent; nothing here is a checkpoint."""
-
-    __slots__ = ("_home", "_inbox", "_path")
-
-    def __init__(self, home: Home, path: str, inbox: Inbox) -> None:
-        self._home: Final = home
-        self._path: Final = path
-        self._inbox: Final = inbox
-
-    def stop(self, grace_s: float | None = None, why: str = "") -> None:
-        """Begin to stop it: intake is closed, the inbox drained, children stopped, then `stopped()` runs.
-
-        What takes longer than *grace_s* seconds (default: the actor's `shutdown_s`) is cancelled. Await `ref.join()`
-        for the end.
-        """
-        given = cast(object, grace_s)
-        if given is not None and (isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0):
-            raise ValueError(f"{self._path}: grace_s is {given!r}; it must be a number of seconds, 0 or more")
-        cell = self._cell
-        if cell is not None:
-            cell.stop(why or "it was asked to", grace_s)
-
-    def kill(self, why: str = "") -> None:
-        """Cancel its handlers, operations and children now."""
-        cell = self._cell
-        if cell is not None:
-            cell.kill(why or "it was killed on request")
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the actor has ended."""
-        return self._cell is None
-
-    def status(self) -> Phase:
-        """The phase that the actor is in.
-
-        Raises:
-            ActorStopped: it has ended; with the reason.
-        """
-        cell = self._cell
-        if cell is None:
-            assert self._inbox.closed is not None
-            raise ActorStopped(self._path, self._inbox.closed)
-        return cell.phase
-
-    @property
-    def _cell(self) -> Cell | None:
-        return self._home.find_cell(self._path, self._inbox)
-
-
-@final
 class _RefChannel(trio.abc.SendChannel[M_contra]):
     """A ref behind Trio's interface."""
 
@@ -317,19 +395,39 @@ class _RefChannel(trio.abc.SendChannel[M_contra]):
 
 
 @final
-class _Unbound:
+class Unplaced:
     """The table of a ref that belongs to no system: looking something up in it is an error."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, why: str) -> None:
         self._path: Final = path
+        self._why: Final = why
 
     def __contains__(self, kind: type) -> bool:
-        _not_bound(self._path)
+        self.refuse()
+
+    def refuse(self) -> NoReturn:
+        """Say why this ref cannot be used.
+
+        Raises:
+            Unbound: always.
+        """
+        raise Unbound(f"the ref to {self._path} {self._why}")
+
+
+_PICKLED: Final = "came out of a pickle and belongs to no system: use system.bind(ref) first"
+_LAST_PHASES: Final = {End.STOPPED: Phase.STOPPED, End.FAILED: Phase.FAILED}
 
 
 def _unpickled(name: str, path: str) -> Ref[object]:
     return Ref(name, path, None, None)
 
 
-def _not_bound(path: str) -> NoReturn:
-    raise Unbound(f"the ref to {path} came out of a pickle and belongs to no system: use system.bind(ref) first")
+def _name_of(child: Spec[N] | Ref[N] | str) -> str:
+    """The name of a child, however it was given."""
+    if isinstance(child, str):
+        return child
+    if isinstance(child, Ref):
+        return child.path.rpartition("/")[2]
+    if child.name is None:
+        raise ValueError("a child without a name of its own is named by its ref, which start_child gave")
+    return child.name

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Protocol, TypeVar, TypeVarTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, TypeVar, cast
 
 import trio
 from trio.lowlevel import checkpoint
 
+from histrio.kinds import Lives, settings_of
 from histrio.ref import Home, Ref
+from histrio.supervision.spec import Child
+from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell, Parent
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorStopped, End, Reason
 from histrio_kernel.futures import Promise
+from histrio_kernel.gate import Handler
+from histrio_kernel.inbox import Inbox
 from histrio_kernel.settings import Settings
 from histrio_kernel.signals import Kind
 
-__all__ = ["House", "Lives", "Nest", "spawn_child"]
+__all__ = ["House", "Nest", "attach", "check_name", "next_name", "place", "spawn_child"]
 
-M_contra = TypeVar("M_contra", contravariant=True)
+_DEPTH_MAX: Final = bound("depth_max")
+
 N = TypeVar("N")
-Ts = TypeVarTuple("Ts")
-
-
-class Lives(Protocol[M_contra]):
-    """An actor, for `spawn`: what has a ref that takes messages of type `M_contra`. Every `Actor[M]` is one."""
-
-    @property
-    def ref(self) -> Ref[M_contra]:
-        """The actor's own address."""
-        ...
 
 
 class House(Home, Protocol):
@@ -64,16 +60,30 @@ class Nest(Parent, Protocol):
 
 
 async def spawn_child(
-    house: House, nest: Nest, cls: Callable[[*Ts], Lives[N]], args: tuple[*Ts], name: str | None
+    house: House,
+    nest: Nest,
+    cls: Callable[..., Lives[N]] | Child[N],
+    args: tuple[object, ...],
+    name: str | None,
+    copied: Inbox | None = None,
 ) -> Ref[N]:
-    """Start an actor of class `cls` below `nest`; see `Actor.spawn`."""
+    """Start an actor of class `cls`, or what a `Child` says, below `nest`; see `Actor.spawn`.
+
+    If an inbox is to be *copied*, the new actor gets copies from the moment on at which it has its place.
+    """
     settings: Settings | None = getattr(cls, "__histrio_settings__", None) if isinstance(cls, type) else None
-    if settings is None:
-        settings = _settings_of(cls)
+    make: Callable[..., Lives[N]]
+    if isinstance(cls, Child):
+        settings, name = cls.settings, name or cls.name
+        make = cls.make
+    else:
+        make = cls
+        if settings is None:
+            settings = settings_of(cls)
     if nest.engine.pace.due():  # before there is a child that a cancellation could leave alone
         await checkpoint()
     if name is not None:
-        _check_name(nest, name)
+        check_name(nest, name)
     nursery = nest.io_nursery
     if nursery is None:
         raise ActorStopped(
@@ -81,21 +91,45 @@ async def spawn_child(
             Reason(End.STOPPED, "it takes no children any more"),
             f"nothing was spawned; it was to be {name or settings.stem!r}",
         )
-    actor = cls(*args)
+    actor = make(*args)
     if name is None:
-        name = _next_name(nest, settings.stem)
-    path = f"{nest.path}/{name}" if nest.path != "/" else f"/{name}"
-    cell = Cell(nest.engine, nest, path, name, settings, actor)
-    _attach(actor, cell)
-    if nest.children is None:
-        nest.children = {}
-    nest.children[cell.name] = cell
-    if nest.engine.signals.heard:
-        nest.engine.signals.emit(nest.path, Kind.SPAWN, path)
+        name = next_name(nest, settings.stem)
+    cell = place(nest, name, settings, actor)
+    if copied is not None:
+        copied.copy_to(cell.inbox, functools.partial(_takes, settings.handlers))
     cell.start(nursery)
     if settings.has_started or settings.runs_by_hand:
         await _wait_until_started(cell)
     return cast(Ref[N], house.ref_of(cell))
+
+
+def _takes(handlers: Mapping[type, Handler], message: object) -> bool:
+    """Whether an actor with these handlers takes messages like this one."""
+    try:
+        return handlers[message.__class__] is not None
+    except TypeError:
+        return False
+
+
+def place(nest: Nest, name: str, settings: Settings, actor: object) -> Cell:
+    """Give a fresh `actor` its place below `nest`; it has not started yet.
+
+    Raises:
+        ValueError: the tree would be too deep.
+    """
+    if nest.path.count("/") >= _DEPTH_MAX:
+        raise ValueError(
+            f"{nest.path} is {_DEPTH_MAX} levels deep, and Trio cannot cancel what is much deeper; no child"
+        )
+    path = f"{nest.path}/{name}" if nest.path != "/" else f"/{name}"
+    cell = Cell(nest.engine, nest, path, name, settings, actor)
+    attach(actor, cell)
+    if nest.children is None:
+        nest.children = {}
+    nest.children[name] = cell
+    if nest.engine.signals.heard:
+        nest.engine.signals.emit(nest.path, Kind.SPAWN, path)
+    return cell
 
 
 async def _wait_until_started(cell: Cell) -> None:
@@ -110,28 +144,19 @@ async def _wait_until_started(cell: Cell) -> None:
         raise
 
 
-def _settings_of(cls: object) -> Settings:
-    """The settings of the class that is to be spawned, out of partials and generic aliases."""
-    kind = cls
-    while isinstance(kind, functools.partial):
-        kind = cast("functools.partial[object]", kind).func
-    kind = getattr(kind, "__origin__", kind)
-    if not isinstance(kind, type) or not hasattr(kind, "__histrio_settings__"):
-        hint = ""
-        if hasattr(kind, "__histrio_actor__") and not isinstance(kind, type):
-            hint = f": give the class and its arguments, spawn({type(kind).__qualname__}, ...), not an instance"
-        raise ValueError(f"spawn() takes an actor class, a subclass of histrio.Actor, got {cls!r}{hint}")
-    return cast(Settings, getattr(kind, "__histrio_settings__"))  # noqa: B009 - checked above
+def check_name(nest: Nest, name: str) -> None:
+    """Refuse what is no name for a child of `nest`, or is taken.
 
-
-def _check_name(nest: Nest, name: str) -> None:
+    Raises:
+        ValueError: says which.
+    """
     if not isinstance(cast(object, name), str) or not name or "/" in name or "#" in name:
         raise ValueError(f"{name!r} is no name for a child of {nest.path}: a name is not empty and has no '/' or '#'")
     if name in (nest.children or ()):
         raise ValueError(f"{nest.path} has a child called {name!r} already; paths are unique while an actor lives")
 
 
-def _next_name(nest: Nest, stem: str) -> str:
+def next_name(nest: Nest, stem: str) -> str:
     """`store#1`, `store#2`: counted per parent and class, so names do not depend on the schedule elsewhere."""
     if nest.born is None:
         nest.born = {}
@@ -143,6 +168,6 @@ class _Attachable(Protocol):
     def _histrio_attach(self, cell: Cell) -> None: ...
 
 
-def _attach(actor: object, cell: Cell) -> None:
+def attach(actor: object, cell: Cell) -> None:
     """Give a fresh actor its place."""
     cast(_Attachable, actor)._histrio_attach(cell)

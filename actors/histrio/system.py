@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar, TypeVarTuple, cast, final
+from typing import Final, TypeVar, TypeVarTuple, cast, final, overload
 
 import trio
 
 from histrio.handlers import HandlerTable
+from histrio.kinds import Lives
+from histrio.patterns.registry import Registry
 from histrio.ref import Ref
-from histrio.spawning import Lives, spawn_child
+from histrio.spawning import spawn_child
+from histrio.supervision.spec import Child
 from histrio.tree import Node, node_of
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
@@ -38,8 +41,10 @@ from histrio_kernel.futures import VALUE, Promise
 from histrio_kernel.gate import HEARD
 from histrio_kernel.inbox import Inbox
 from histrio_kernel.letters import DeadLetters
+from histrio_kernel.loop_watchdog import LoopWatchdog
 from histrio_kernel.real import RealDriver
 from histrio_kernel.signals import Reader
+from histrio_kernel.stuck import StuckWatch
 from histrio_kernel.watchdog import Watchdog
 
 __all__ = ["System", "open_system", "run"]
@@ -63,18 +68,25 @@ class System:
         self.engine: Engine = engine
         self.children: dict[str, Cell] | None = {}
         self.born: dict[str, int] | None = {}
+        self.reason: Reason | None = None
         self._nursery: Final = nursery
         self._body: Final = body
         self._stopping = False
         self._failures: list[ActorFailed] = []
         self._empty: Promise[None] | None = None
+        self._registry: Registry | None = None
         engine.host = self
         engine.signals_changed = self._signals_changed
 
-    async def spawn(self, cls: Callable[[*Ts], Lives[M]], *args: *Ts, name: str | None = None) -> Ref[M]:
+    @overload
+    async def spawn(self, cls: Child[M], *, name: str | None = None) -> Ref[M]: ...
+    @overload
+    async def spawn(self, cls: Callable[[*Ts], Lives[M]], *args: *Ts, name: str | None = None) -> Ref[M]: ...
+    async def spawn(self, cls: Callable[..., Lives[M]] | Child[M], *args: object, name: str | None = None) -> Ref[M]:
         """Start an actor at the top of the tree and return its ref when its `started()` has returned.
 
-        A checkpoint if that waits, and every 64th time. Keywords go by `functools.partial`. See `Actor.spawn`.
+        A checkpoint if that waits, and every 64th time. Keywords go by `histrio.child` or `functools.partial`. See
+        `Actor.spawn`.
 
         Raises:
             ActorFailed: it failed to start.
@@ -100,9 +112,9 @@ class System:
         """
         self._stopping = True
         while self.children:
-            last = next(reversed(self.children.values()))
-            last.stop("the system stops")
-            await last.over()
+            for cell in reversed(tuple(self.children.values())):
+                cell.stop("the system stops")
+                await cell.over()
 
     def kill(self) -> None:
         """Cancel all actors now. Not a checkpoint."""
@@ -117,10 +129,10 @@ class System:
             TypeError: the actor there is of another class.
         """
         cell = self._cell_at(path)
-        if cell is None or cell.actor is None:
+        if cell is None:
             return None
-        if not isinstance(cell.actor, cls):
-            raise TypeError(f"{path} is a {type(cell.actor).__qualname__}, not a {cls.__qualname__}")
+        if not issubclass(cell.settings.kind, cast("type[Lives[M]]", getattr(cls, "__origin__", cls))):
+            raise TypeError(f"{path} is a {cell.settings.kind.__qualname__}, not a {cls.__qualname__}")
         return cast(Ref[M], self.ref_of(cell))
 
     def bind(self, ref: Ref[M]) -> Ref[M]:
@@ -143,13 +155,20 @@ class System:
         return node_of(self.name, self.children or {}, stopping=self._stopping)
 
     @property
+    def registry(self) -> Registry:
+        """Where the actors of this system are found by typed keys; made when it is first asked for."""
+        if self._registry is None:
+            self._registry = Registry(self)
+        return self._registry
+
+    @property
     def dead_letters(self) -> DeadLetters:
         """Messages that were accepted and never handled: counted, readable, bounded."""
         return self.engine.dead_letters
 
     @property
     def reports(self) -> tuple[HistrioError, ...]:
-        """The last reports of what nobody awaits: `HeldTurn`, `LoserStuck`."""
+        """The last reports of what nobody awaits: `HeldTurn`, `HeldLoop`, `LoserStuck`."""
         return tuple(self.engine.reports)
 
     def listen(self, reader: Reader) -> Callable[[], None]:
@@ -172,16 +191,18 @@ class System:
         cell = self._cell_at(path)
         return cell if cell is not None and cell.inbox is inbox else None
 
-    def child_failed(self, error: ActorFailed) -> None:
-        """There is no supervisor above the top: the system fails."""
-        self._failures.append(error)
-        self._stopping = True
-        self._body.cancel()
+    def keeps(self, child: Cell) -> bool:
+        """There is no supervisor above the top, so nothing there lives again."""
+        return False
 
-    def child_ended(self, child: Cell) -> None:
-        """Forget a top actor that has ended."""
+    def child_over(self, child: Cell, failure: ActorFailed | None) -> None:
+        """Forget a top actor that has ended; if it failed, the system fails."""
         assert self.children is not None
         del self.children[child.name]
+        if failure is not None:
+            self._failures.append(failure)
+            self._stopping = True
+            self._body.cancel()
         if not self.children and self._empty is not None:
             empty, self._empty = self._empty, None
             empty._settle(VALUE, None)
@@ -189,6 +210,11 @@ class System:
     def failure(self) -> SystemFailed | None:
         """The error that this system ends with."""
         return SystemFailed(self.name, tuple(self._failures)) if self._failures else None
+
+    def ref_at(self, path: str) -> Ref[object] | None:
+        """The address of whoever lives at `path`."""
+        cell = self._cell_at(path)
+        return None if cell is None else self.ref_of(cell)
 
     def _cell_at(self, path: str) -> Cell | None:
         children, cell = self.children, None
@@ -217,6 +243,7 @@ async def open_system(
     *,
     driver: Driver | None = None,
     held_turn_s: float = bound("held_turn_s"),
+    held_loop_s: float = bound("held_loop_s"),
     dead_letters_max: int = bound("dead_letters_max"),
     reports_max: int = bound("reports_max"),
     on_report: Callable[[HistrioError], None] | None = None,
@@ -231,6 +258,8 @@ async def open_system(
         name: what it is called in reports and pickled refs.
         driver: the world that actors reach through `self.io`; default: the real one.
         held_turn_s: seconds after which the watchdog reports a handler that holds its turn.
+        held_loop_s: real seconds after which it reports a task that holds Trio's loop; `math.inf`: it never does. On a
+            virtual clock, such as `MockClock`, it never does either.
         dead_letters_max: how many dead letters are kept.
         reports_max: how many reports are kept.
         on_report: called with each report, besides the log.
@@ -258,7 +287,11 @@ async def open_system(
                 reports_max=reports_max,
                 on_report=on_report,
             )
-            services.start_soon(Watchdog(engine, held_turn_s).run, name=f"histrio {name}: watchdog")
+            loop_watchdog = LoopWatchdog(engine, held_loop_s)
+            services.start_soon(loop_watchdog.run, name=f"histrio {name}: loop watchdog")
+            watchdog = Watchdog(engine, held_turn_s, loop_watchdog.wake)
+            services.start_soon(watchdog.run, name=f"histrio {name}: watchdog")
+            services.start_soon(StuckWatch(engine).run, name=f"histrio {name}: what does not end")
             async with trio.open_nursery() as actors:
                 with trio.CancelScope() as body:
                     ending.system = system = System(name, engine, actors, body)
@@ -313,7 +346,7 @@ class _Ending:
         if self.system is not None:
             failure = self.system.failure()
             end = End.STOPPED if failure is None else End.FAILED
-            self.system.engine.closed = Reason(end, "the system is closed", failure)
+            self.system.engine.close(Reason(end, "the system is closed", failure))
 
     def leave(self) -> None:
         """Raise what leaves the system, if anything does."""

@@ -9,6 +9,7 @@ import sys
 
 import trio
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp
 
 import histrio
 from examples.kv_service.front import Address, Front, make_app
@@ -22,11 +23,15 @@ async def constant(_body: bytes) -> Response:
     return PlainTextResponse("Result 1\n")
 
 
+def _constant_app(_front: Front) -> ASGIApp:
+    return make_app(constant, constant, constant)
+
+
 async def _serve(system: histrio.System) -> None:
-    app = make_app(constant, constant, constant)
-    front = await system.spawn(Front, app, listen_at(os.environ), name="front")
-    print(f"constant listens at {await front.ask(Address())}", flush=True)
-    await trio.sleep_forever()
+    with listen_at(os.environ) as listener:
+        front = await system.spawn(Front, _constant_app, listener, name="front")
+        print(f"constant listens at {await front.ask(Address())}", flush=True)
+        await trio.sleep_forever()
 
 
 def main() -> int:

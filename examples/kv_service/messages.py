@@ -1,12 +1,28 @@
-"""What the store is asked: messages are data, and each says by its base class what it is answered with."""
+"""What the store and its log are asked: messages are data; each says by its base class what it is answered with."""
 
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeAlias
 
 import attrs
 
 import histrio
 
-__all__ = ("Health", "Read", "Status", "Write", "WriteRefused")
+__all__ = (
+    "STORE",
+    "Append",
+    "Health",
+    "LogHealth",
+    "LogMessage",
+    "LogStatus",
+    "Read",
+    "Recover",
+    "Recovered",
+    "Status",
+    "StoreMessage",
+    "Unavailable",
+    "Write",
+    "WriteRefused",
+)
 
 
 SHOWN_END: Final[int] = 10**40
@@ -57,4 +73,50 @@ class Status(histrio.Request[Health]):
 
 
 class WriteRefused(histrio.Refusal):
-    """The disk failed: the write is not acknowledged, and will not be visible. Reads go on; writes may be tried again."""
+    """The log has no room: the write is not acknowledged, and will not be visible. Reads go on; it may be tried again."""
+
+
+class Unavailable(histrio.Refusal):
+    """The store, or its log, has failed and is being started again. It may be asked again in a moment."""
+
+
+StoreMessage: TypeAlias = Write | Read | Status
+
+STORE: Final = histrio.Key[StoreMessage]("store")
+"""Where the store of a system is found; it stays there when it is started again."""
+
+
+@attrs.frozen
+class Append(histrio.Request[None]):
+    """Put a record at the end of the log. Answered when it is safe from a power cut, or refused with `WriteRefused`."""
+
+    payload: bytes = attrs.field(repr=lambda payload: f"<{len(payload)} bytes>")
+
+
+@attrs.frozen
+class Recovered:
+    """All records of the log at `path`, in order."""
+
+    path: Path
+    payloads: list[bytes] = attrs.field(repr=lambda payloads: f"<{len(payloads)} records>")
+
+
+@attrs.frozen
+class Recover(histrio.Request[Recovered]):
+    """Answered with all that was appended before, and with nothing that is appended after."""
+
+
+@attrs.frozen
+class LogHealth:
+    """How the log is: its length, all of it synced, and why it refuses to grow; None if it does not."""
+
+    size: int
+    refusing: str | None
+
+
+@attrs.frozen
+class LogStatus(histrio.Request[LogHealth]):
+    """Answered with the log's `LogHealth`."""
+
+
+LogMessage: TypeAlias = Append | Recover | LogStatus

@@ -31,7 +31,10 @@ class Bound:
 BOUNDS: Final[tuple[Bound, ...]] = (
     Bound("inbox_max", 1024, "messages", "class attribute", "the `overflow` policy decides"),
     Bound("waiting_max", 4096, "asks", "class attribute", "a further `ask` fails with `InboxFull`"),
+    Bound("stash_max", 0, "messages", "class attribute", "`stash` raises `StashFull`; 0: the actor has no stash"),
+    Bound("redeliver_max", 0, "deliveries", "class attribute", "a told message in hand at a restart is a dead letter"),
     Bound("in_flight_max", 256, "handlers", "class attribute", "no new message is taken until a handler resumes"),
+    Bound("nudges_max", 1024, "nudges", "class attribute", "`try_nudge` raises `WouldBlock`; `nudge` stands in line"),
     Bound("io_max", 256, "operations", "class attribute", "further operations queue; by default `in_flight_max`"),
     Bound("batch_max", 64, "messages", "fixed", "the actor lets other tasks run, and keeps its turn"),
     Bound("pace_max", 64, "calls", "fixed", "`tell` or an `await` of what is complete yields to other tasks"),
@@ -44,14 +47,21 @@ BOUNDS: Final[tuple[Bound, ...]] = (
     Bound("log_batch_bytes_max", 8 * 1024 * 1024, "bytes", "fixed", "further records go with the next append"),
     Bound("log_batch_records_max", 4096, "records", "fixed", "further records go with the next append"),
     Bound("spare_waits_max", 256, "waits", "fixed", "a wait that is over is thrown away"),
+    Bound("feed_max", 1024, "items", "argument", "the `Lag` policy of the reader decides"),
     Bound("dead_letters_max", 1024, "letters", "`open_system`", "the oldest is forgotten; the count goes on"),
     Bound("reports_max", 256, "reports", "`open_system`", "the oldest is forgotten; the count goes on"),
     Bound("message_types_max", 1024, "types", "fixed", "types learnt from subclasses are forgotten and learnt again"),
     Bound("nesting_max", 100, "combinators", "fixed", "the call raises `ValueError`; `all_of` takes any number"),
+    Bound("children_shown_max", 20, "children", "`histrio tree`", "a line tells how many more there are"),
     Bound("cleanup_s", 5, "seconds", "argument of `either`", "a loser is reported as `LoserStuck`, left to its owner"),
+    Bound("depth_max", 100, "levels", "fixed", "`spawn` raises `ValueError`: Trio cannot cancel what is much deeper"),
+    Bound(
+        "restarts_max", 3, "restarts", "argument of a supervisor", "within `window_s` (5); it fails: `TooManyRestarts`"
+    ),
     Bound("start_s", 60, "seconds", "class attribute", "`spawn` raises `ActorFailed`: `started()` took too long"),
     Bound("shutdown_s", 5, "seconds", "class attribute", "an actor that drains or cleans up is cancelled"),
     Bound("held_turn_s", 1, "seconds", "`open_system`", "the watchdog reports who holds the turn"),
+    Bound("held_loop_s", 1, "seconds", "`open_system`", "the watchdog reports who holds Trio's loop, on a real clock"),
 )
 
 _DEFAULTS: Final = {row.name: row.default for row in BOUNDS}

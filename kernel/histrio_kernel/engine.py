@@ -6,6 +6,7 @@ It is the `World` of every future. It does not know which actors there are.
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, final
@@ -45,12 +46,15 @@ class Engine:
     __slots__ = (
         "awake",
         "closed",
+        "closing",
         "dead_letters",
         "driver",
+        "ending",
         "host",
         "name",
         "nursery",
         "on_awake",
+        "on_ending",
         "on_report",
         "pace",
         "report_count",
@@ -84,8 +88,13 @@ class Engine:
         self.report_count = 0
         self.on_report = on_report
         self.closed: Reason | None = None
+        self.closing: Final[dict[object, Callable[[], None]]] = {}
+        """What is called when the system is closed, by whom it belongs to: so that nobody is left waiting (A10)."""
         self.awake: Final[dict[object, None]] = {}
         self.on_awake: Callable[[], None] | None = None
+        self.ending: Final[dict[object, float]] = {}
+        """What has been cancelled and has not ended, and when that is to be told."""
+        self.on_ending: Callable[[float], None] | None = None
 
     def now(self) -> float:
         """The reading of the driver's clock, in seconds."""
@@ -94,6 +103,13 @@ class Engine:
     def ended(self) -> ActorStopped | None:
         """What an await of a future of this system raises once the system is closed."""
         return None if self.closed is None else ActorStopped("/", self.closed, f"system {self.name!r} is closed")
+
+    def close(self, reason: Reason) -> None:
+        """The system is closed."""
+        self.closed = reason
+        for call in tuple(self.closing.values()):
+            call()
+        self.closing.clear()
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Run `call` once, after `seconds` of the driver's clock; the returned function prevents it."""
@@ -133,6 +149,17 @@ class Engine:
         self.awake[turn] = None
         if self.on_awake is not None:
             self.on_awake()
+
+    def ends(self, actor: object, shutdown_s: float) -> None:
+        """`actor` has been cancelled: if it has not ended in that time, somebody should know."""
+        if shutdown_s < math.inf:
+            due = self.ending[actor] = self.now() + shutdown_s
+            if self.on_ending is not None:
+                self.on_ending(due)
+
+    def has_ended(self, actor: object) -> None:
+        """`actor` has ended."""
+        self.ending.pop(actor, None)
 
     def _signals_change(self, heard: bool) -> None:
         if self.signals_changed is not None:

@@ -17,11 +17,14 @@ __all__ = [
     "ActorStopped",
     "AskCycle",
     "Busy",
+    "Down",
     "End",
     "FutureCancelled",
+    "HeldLoop",
     "HeldTurn",
     "HistrioError",
     "InboxFull",
+    "Lagged",
     "LoserStuck",
     "MessageDropped",
     "NoMoreMail",
@@ -30,6 +33,8 @@ __all__ = [
     "Refusal",
     "SelectStalled",
     "StaleState",
+    "StashFull",
+    "StuckActor",
     "SystemFailed",
     "Unbound",
     "raise_interrupt",
@@ -58,17 +63,54 @@ class End(enum.Enum):
 
 @attrs.frozen
 class Reason:
-    """Why an actor ended: the kind of end, a sentence, and the error behind it if there was one."""
+    """Why an actor ended: the kind of end, a sentence, and the error behind it if there was one.
+
+    `because` is the end of another actor that this one follows from, such as its parent's; `chain` tells all of it.
+    `result` is what an actor that ended by itself has to show for it.
+    """
 
     end: End
     why: str = ""
     cause: BaseException | None = attrs.field(default=None, eq=False)
+    because: Reason | None = attrs.field(default=None, eq=False, repr=False)
+    result: object = attrs.field(default=None, eq=False, repr=False)
+
+    def chain(self) -> tuple[str, ...]:
+        """A line for each link, from this end back to the first cause (S9)."""
+        lines: list[str] = []
+        reason: Reason | None = self
+        while reason is not None:
+            lines.append(str(attrs.evolve(reason, cause=None)))
+            error, reason = reason.cause, reason.because
+            if reason is None or error is not reason.cause:
+                lines.extend(_causes(error))
+        return tuple(lines)
 
     def __str__(self) -> str:
         """A phrase that fits behind "the actor has ended: "."""
         cause = "" if self.cause is None else f": {told(self.cause)}"
         why = f" ({self.why})" if self.why else ""
         return f"{self.end.value}{why}{cause}"
+
+
+def _causes(error: BaseException | None) -> list[str]:
+    """What an error says, and what each of its causes says."""
+    lines: list[str] = []
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        lines.append(told(error))
+        error = error.__cause__
+    return lines
+
+
+@attrs.frozen
+class Down:
+    """What a monitor tells: which actor has ended for good, why, and in which of its incarnations."""
+
+    path: str
+    reason: Reason
+    incarnation: int
 
 
 class ActorStopped(HistrioError):
@@ -153,6 +195,23 @@ class LoserStuck(HistrioError):
     """A loser of `either` was cancelled and had not ended after `cleanup_s`. Its owner still waits for it."""
 
 
+class Lagged(HistrioError):
+    """A reader was too slow for its feed, whose policy is `Lag.FAIL`. What was kept has been read; the feed is over.
+
+    Attributes:
+        lost: how many items came when there was no room any more, and are lost.
+
+    Subscribe anew, and look at the present state before you read on; or read faster, or give the feed more room.
+    """
+
+    def __init__(self, about: str, lost: int, feed_max: int) -> None:
+        self.lost: Final = lost
+        super().__init__(
+            f"{about}: {lost} items are lost, because {feed_max} had not been read when they came (Lag.FAIL). Subscribe"
+            " anew and look at the present state first; or read faster, raise feed_max, or choose another Lag"
+        )
+
+
 class SelectStalled(HistrioError):
     """A `select` that can never be met: the inbox is full of other mail, so nothing new can come in."""
 
@@ -163,6 +222,17 @@ class NoMoreMail(trio.EndOfChannel, HistrioError):
 
     It is its own class because a handler may meet the end of a channel of its own while its actor stops, and that is an
     error of the handler.
+    """
+
+
+class StashFull(HistrioError):
+    """The actor has put `stash_max` messages by, and may put no more by; nothing changed."""
+
+
+class StuckActor(HistrioError):
+    """A report: an actor was cancelled and has not ended after its `shutdown_s`. It is still waited for.
+
+    Something in it ignores cancellation: a shield without a deadline, or a thread that cannot be abandoned.
     """
 
 
@@ -198,6 +268,25 @@ class Unbound(HistrioError):
 
 class HeldTurn(HistrioError):
     """A report of the watchdog: a handler has held its actor's turn for long while it waited for something else."""
+
+
+@final
+class HeldLoop(HistrioError):
+    """A report of the watchdog: a task has held Trio's loop for long, by computing or by a call that blocks.
+
+    Attributes:
+        path: the actor whose handler or operation it was; None if it was a task of no actor.
+        seconds: how long it did.
+        stack: where it was when that was noticed, as a traceback shows it: the outermost call first.
+
+    It is logged with its stack while the loop is still held, and reported when the loop goes on.
+    """
+
+    def __init__(self, text: str, path: str | None, seconds: float, stack: str) -> None:
+        self.path: Final = path
+        self.seconds: Final = seconds
+        self.stack: Final = stack
+        super().__init__(text)
 
 
 def told(error: BaseException) -> str:

@@ -6,16 +6,20 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Final, Protocol
 
+from histrio_kernel.account import Account
 from histrio_kernel.asks import Ask
 
 __all__ = [
     "BY_HAND",
+    "COUNTED",
     "EXITING",
     "FULL",
     "GONE",
+    "HALTED",
     "HEARD",
     "IDLE",
     "KILLED",
+    "PAUSED",
     "READY",
     "RUNNING",
     "SELECTING",
@@ -40,7 +44,12 @@ BY_HAND: Final = 32
 """The actor takes its messages itself, in `run()`."""
 HEARD: Final = 64
 """Signals are heard: messages are taken, by the slow way."""
-SHUT: Final = STARTING | KILLED | EXITING | FULL | SELECTING | BY_HAND
+PAUSED: Final = 128
+HALTED: Final = 256
+"""The incarnation ends now; what waits in the inbox is for the next one."""
+COUNTED: Final = 512
+"""Messages are taken by the slow way, because each is accounted for: steps, redelivery, a stash, another behaviour."""
+SHUT: Final = STARTING | KILLED | EXITING | FULL | SELECTING | BY_HAND | PAUSED | HALTED
 
 RUNNING: Final = "running"
 WAITING: Final = "waiting"
@@ -70,8 +79,20 @@ class Owner(Protocol):
         """Nobody has used the actor lately."""
         ...
 
-    def drained(self) -> None:
-        """Intake is closed, and all that was accepted has been handled."""
+    def open_account(self) -> Account:
+        """Where messages in hand are accounted for, made on first use."""
+        ...
+
+    def step_taken(self) -> None:
+        """One of the messages that a paused actor may take has been taken."""
+        ...
+
+    async def boundary(self) -> None:
+        """Wait until the actor is not paused any more."""
+        ...
+
+    def quiet(self) -> None:
+        """The owner wanted to be told: no handler runs or waits, and the turn is free."""
         ...
 
 

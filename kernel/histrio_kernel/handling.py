@@ -16,23 +16,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import Any, Final, cast, final
+from typing import Any, Final, TypeVar, cast, final
 
 import trio
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_protection
 
+from histrio_kernel.account import Account
 from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
 from histrio_kernel.contexts import same_values
 from histrio_kernel.errors import Busy, NoMoreMail, Refusal, told
 from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
-from histrio_kernel.gate import EXITING, KILLED, SELECTING, SHUT, Tracked
+from histrio_kernel.gate import BY_HAND, EXITING, HALTED, KILLED, PAUSED, SELECTING, SHUT, Tracked
 from histrio_kernel.inbox import NO_ENTRY, Selection, ask_of, message_of
 from histrio_kernel.parking import again
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
 
 __all__ = ["call_hook", "select", "serve"]
+
+T = TypeVar("T")
 
 
 @enable_ki_protection
@@ -117,31 +120,64 @@ async def _handle_entry(worker: Worker, entry: object) -> None:
     message = opened if ask is None else ask.message
     if turn.engine.signals.heard:
         turn.engine.signals.emit(turn.inbox.path, Kind.RECEIVE, message)
+    account = turn.account
+    if account is not None:
+        message = _begin(worker, account, opened)
     worker.asked = ask
-    value = await turn.handlers[message.__class__](turn.actor, message)
+    handler = turn.handlers[message.__class__] if turn.behaviour is None else turn.behaviour
+    value = await handler(turn.actor, message)
     if worker.made is not None and not worker.forget_made():
         await _end_made(worker, None)
-    if ask is not None:
+    if account is not None and not _finish(worker, account):
+        worker.asked = None
+    elif ask is not None:
         worker.asked = None
         ask.reply(value)
 
 
+def _begin(worker: Worker, account: Account, entry: object) -> object:
+    """The message is accounted for until its handler has ended."""
+    worker.delivery = delivery = account.begin(entry)
+    if account.steps is not None:
+        worker.turn.owner.step_taken()
+    return message_of(delivery.entry)
+
+
+def _finish(worker: Worker, account: Account) -> bool:
+    """The handler has ended well; whether its asker is to be answered now."""
+    delivery, worker.delivery = worker.delivery, None
+    assert delivery is not None
+    return account.finish(delivery)
+
+
 async def _handle_error(worker: Worker, entry: object, error: BaseException) -> bool:
     """What follows from what a handler raised. True if the actor lives on (A9)."""
+    taken = _taken_by(worker)
     if worker.made is not None:
         try:
             await _end_made(worker, error)
         except BaseException as worse:
             error = worse
     ask, worker.asked = worker.asked, None
+    delivery, worker.delivery = worker.delivery, None
     turn = worker.turn
     if isinstance(error, Refusal):
+        if delivery is not None and turn.account is not None:
+            turn.account.refuse(delivery)
         if ask is not None:
             ask.fail(error)
         else:
             turn.engine.dead_letter(turn.inbox.path, message_of(entry), f"refused: {told(error)}")
         return True
-    return turn.owner.handler_raised(error, ask, entry)
+    if delivery is not None:
+        delivery.why = f"its handler raised {told(error)}"
+        entry = NO_ENTRY  # whether it is delivered again, its account decides
+        if delivery.stashed:
+            ask = None
+    try:
+        return turn.owner.handler_raised(error, ask, entry)
+    finally:
+        _bury(worker, taken)
 
 
 async def _leave_context(worker: Worker) -> None:
@@ -151,22 +187,27 @@ async def _leave_context(worker: Worker) -> None:
 
 
 @enable_ki_protection
-async def call_hook(worker: Worker, hook: Callable[[], Awaitable[None]]) -> None:
-    """Run `started()`, `stopped()` or `run()` as a handler without a message.
+async def call_hook(worker: Worker, hook: Callable[[], Awaitable[T]]) -> T:
+    """Run `started()`, `stopped()` or `run()` as a handler without a message, and give what it returns.
 
     Raises:
         BaseException: whatever the hook or a future that it made raised.
     """
     try:
-        await hook()
+        value = await hook()
         if worker.made is not None and not worker.forget_made():
             await _end_made(worker, None)
     except BaseException as error:
-        if worker.made is not None:
-            await _end_made(worker, error)
+        taken = _taken_by(worker)
+        try:
+            if worker.made is not None:
+                await _end_made(worker, error)
+        finally:
+            _bury(worker, taken)
         raise
     if not same_values(copy_context(), worker.turn.owner.base):
         await _leave_context(worker)
+    return value
 
 
 # -- what a handler made -----------------------------------------------------------------------------------------------
@@ -232,6 +273,55 @@ async def _end_made(worker: Worker, error: BaseException | None) -> None:
 # -- selective receive -------------------------------------------------------------------------------------------------
 
 
+def _take_in_hand(worker: Worker, entry: object) -> None:
+    """What was taken is in hand until the handler has ended, or `run` asks for the next message."""
+    turn = worker.turn
+    if turn.gate & BY_HAND:
+        _begin(worker, turn.owner.open_account(), entry)
+    elif worker.delivery is not None and turn.account is not None:
+        taken = worker.delivery.taken = worker.delivery.taken or []
+        taken.append(turn.account.begin(entry))
+    elif ask_of(entry) is None:
+        worker.track(_Taken(entry))
+
+
+@final
+class _Taken:
+    """A told message that a handler has taken by `select`: if the handler fails, it has not been handled (A10)."""
+
+    __slots__ = ("_state", "entry")
+
+    is_done = False  # or it would be forgotten before the handler has ended
+
+    def __init__(self, entry: object) -> None:
+        self._state = VALUE
+        self.entry: Final = entry
+
+    def lost_error(self) -> BaseException | None:
+        """There is none."""
+        return None
+
+    def hand_over(self) -> None:
+        """The handler was ended before it could see to it."""
+
+    def cancel(self) -> None:
+        """It has ended already."""
+
+
+def _taken_by(worker: Worker) -> list[object]:
+    """The told messages that its handler has taken and that no account knows of."""
+    made = worker.made if isinstance(worker.made, list) else [worker.made]
+    return [one.entry for one in made if isinstance(one, _Taken)]
+
+
+def _bury(worker: Worker, taken: list[object]) -> None:
+    """The handler that took these has raised."""
+    turn = worker.turn
+    for entry in taken:
+        why = "it was taken by select, and the handler that took it raised"
+        turn.engine.dead_letter(turn.inbox.path, message_of(entry), why)
+
+
 async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool) -> object:
     """Take the first entry whose message matches, waiting for it with the turn given away (A12).
 
@@ -242,6 +332,12 @@ async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool
     """
     turn = worker.turn
     inbox = turn.inbox
+    if turn.gate & BY_HAND and turn.gate & PAUSED:
+        await turn.owner.boundary()
+    if turn.gate & BY_HAND and worker.delivery is not None and turn.account is not None:
+        _finish(worker, turn.account)  # who asks for the next message has handled the last one
+    if turn.gate & HALTED:
+        raise NoMoreMail
     if inbox.selection is not None:
         raise Busy(f"{inbox.path}: another handler waits in select, filter or receive_next; only one can at a time")
     entry = inbox.find(match, drops=drops)
@@ -259,6 +355,7 @@ async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool
     ask = ask_of(entry)
     if ask is not None:
         turn.owe(ask)
+    _take_in_hand(worker, entry)
     if turn.engine.signals.heard:
         turn.engine.signals.emit(inbox.path, Kind.RECEIVE, message_of(entry))
     return entry

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, Final, Protocol, cast, final
 
 from trio.lowlevel import enable_ki_protection
@@ -33,7 +33,7 @@ from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Wai
 from histrio_kernel.overflow import Latest, Overflow, Policy
 from histrio_kernel.signals import Kind
 
-__all__ = ["NO_ENTRY", "Inbox", "Selection", "Slot", "Taker", "Verdict", "ask_of", "message_of"]
+__all__ = ["NO_ENTRY", "Again", "Inbox", "Selection", "Slot", "Standing", "Taker", "Verdict", "ask_of", "message_of"]
 
 
 NO_ENTRY: Final = object()
@@ -41,7 +41,7 @@ NO_ENTRY: Final = object()
 
 
 @final
-class _Standing(Future[None]):
+class Standing(Future[None]):
     """A `tell` that stands in the senders' line of a full inbox."""
 
     __slots__ = ("inbox", "message")
@@ -49,7 +49,7 @@ class _Standing(Future[None]):
     def __init__(self, inbox: Inbox, message: object) -> None:
         super().__init__(inbox.engine)
         self.inbox: Final = inbox
-        self.message: Final = message
+        self.message = message
 
     def _abandon(self, waiter: Waiter) -> bool:
         self._detach(waiter)
@@ -80,6 +80,17 @@ class Slot:
     def __init__(self, key: Hashable, entry: object) -> None:
         self.key: Final = key
         self.entry = entry
+
+
+@final
+class Again:
+    """A message that an earlier incarnation had in hand when it ended: it is delivered once more."""
+
+    __slots__ = ("entry", "times")
+
+    def __init__(self, entry: object, times: int) -> None:
+        self.entry: Final = entry
+        self.times: Final = times
 
 
 @final
@@ -137,16 +148,19 @@ class Verdict(enum.Enum):
 class Inbox:
     """A bounded queue of messages and asks, and the line of those who wait for room in it.
 
-    Invariants: `len(queue) - withdrawn <= inbox_max`, except for what its own actor tells itself first; the line is
+    Invariants: `len(queue) - withdrawn <= inbox_max`, except for what its own actor tells itself first, unstashes or
+    is given again; the line is
     empty unless the queue is full; nobody joins the line of a closed inbox, and `refuse_line` or `finish` tells those
     who stand in it.
     """
 
     __slots__ = (
         "closed",
+        "copies",
         "dropped",
         "engine",
         "hungry",
+        "incarnation",
         "limit",
         "line",
         "path",
@@ -165,14 +179,17 @@ class Inbox:
         self.policy: Final = policy
         self.taker: Taker = _NOBODY
         self.queue: deque[object] = _NEVER_USED
-        self.line: OrderedDict[_Standing | Ask[Any], None] | None = None
+        self.line: OrderedDict[Standing | Ask[Any], None] | None = None
         self.hungry = False
+        self.incarnation = 1
+        """Of the actor that reads it; known here too, because an inbox is what a ref keeps of an actor that has ended."""
         self.withdrawn = 0
         self.dropped = 0
         self.replies_dropped = 0
         self.closed: Reason | None = None
         self.selection: Selection | None = None
         self.slots: dict[Hashable, Slot] | None = None
+        self.copies: list[tuple[Inbox, Callable[[object], bool]]] | None = None
         self.limit = -1  # the queue is not made yet
 
     def __len__(self) -> int:
@@ -204,6 +221,7 @@ class Inbox:
             or self.queue is _NEVER_USED
             or self.selection is not None
             or self.engine.signals.heard
+            or self.copies is not None
             or isinstance(self.policy.overflow, Latest)
         )
         self.limit = -1 if unusual else self.policy.inbox_max
@@ -221,8 +239,8 @@ class Inbox:
             return
         if self.policy.overflow is Overflow.REFUSE:
             raise self._full()
-        standing = _Standing(self, message)
-        self._line_up(standing)
+        standing = Standing(self, message)
+        self.line_up(standing)
         await standing
 
     def send_nowait(self, message: object) -> None:
@@ -247,7 +265,7 @@ class Inbox:
             if self.policy.overflow is Overflow.REFUSE or self.standing >= self.policy.waiting_max:
                 ask.fail(self._full())
             else:
-                self._line_up(ask)
+                self.line_up(ask)
         return ask
 
     @enable_ki_protection
@@ -259,6 +277,12 @@ class Inbox:
         """
         if self.closed is not None:
             raise self.stopped()
+        verdict = self._offer(entry)
+        if self.copies is not None and verdict is Verdict.TAKEN:
+            self._copy(message_of(entry))
+        return verdict
+
+    def _offer(self, entry: object) -> Verdict:
         selection = self.selection
         if selection is not None:
             verdict = self._select(selection, entry)
@@ -272,6 +296,21 @@ class Inbox:
         self._stall_if_full()
         return Verdict.TAKEN
 
+    def copy_to(self, other: Inbox, takes: Callable[[object], bool]) -> None:
+        """`other` gets a copy of what waits here now, and of what comes in from now on, of messages that it takes."""
+        self.copies = [*(self.copies or ()), (other, takes)]
+        self.set_limit()
+        for entry in tuple(self.queue):
+            if not _withdrawn(entry):
+                _copy_to(other, takes, message_of(entry))
+
+    def _copy(self, message: object) -> None:
+        self.copies = [(other, takes) for other, takes in self.copies or () if other.closed is None] or None
+        for other, takes in self.copies or ():
+            _copy_to(other, takes, message)
+        if self.copies is None:
+            self.set_limit()
+
     def has_room(self) -> bool:
         """Whether one more message fits and nobody stands before it."""
         room = self.policy.inbox_max - len(self.queue) + self.withdrawn
@@ -279,11 +318,20 @@ class Inbox:
 
     def put_first(self, message: object) -> None:
         """Put `message` ahead of all others, also when there is no room (`tell_first`)."""
+        if self.copies is not None:
+            self._copy(message)
         if self.selection is not None and self._select(self.selection, message) is not None:
             return
         self.open_queue().appendleft(message)
         if self.hungry:
             self.taker.kick()
+
+    def put_back(self, entries: Sequence[object]) -> None:
+        """Put what was taken ahead of all others again, in this order, also when there is no room."""
+        if entries:
+            self.open_queue().extendleft(reversed(entries))
+            if self.hungry:
+                self.taker.kick()
 
     def _append(self, entry: object) -> None:
         if isinstance(self.policy.overflow, Latest):
@@ -329,7 +377,7 @@ class Inbox:
         for entry in [one for one in self.line or () if latest.key(one.message) == key]:
             assert self.line is not None
             del self.line[entry]
-            if isinstance(entry, _Standing):
+            if isinstance(entry, Standing):
                 self.drop(entry.message)
                 entry._settle(VALUE, None)
             else:
@@ -351,7 +399,8 @@ class Inbox:
 
     # -- the line ------------------------------------------------------------------------------------------------
 
-    def _line_up(self, entry: _Standing | Ask[Any]) -> None:
+    def line_up(self, entry: Standing | Ask[Any]) -> None:
+        """Let `entry` stand in line until there is room: then its message is read, and it is told at once."""
         if self.line is None:
             self.line = OrderedDict()
         elif isinstance(self.policy.overflow, Latest):
@@ -364,10 +413,12 @@ class Inbox:
         line = self.line
         while line and len(self.queue) - self.withdrawn < self.policy.inbox_max:
             entry, _ = line.popitem(last=False)
-            message = entry.message if isinstance(entry, _Standing) else entry
+            message = entry.message if isinstance(entry, Standing) else entry
             if not (isinstance(self.policy.overflow, Latest) and self._conflate(self.policy.overflow, message)):
                 self._append(message)
-            if isinstance(entry, _Standing):
+            if self.copies is not None:
+                self._copy(message_of(entry.message))
+            if isinstance(entry, Standing):
                 entry._settle(VALUE, None)
 
     @enable_ki_protection
@@ -478,6 +529,8 @@ class Inbox:
             self.end_selection(VALUE, entry)
             return Verdict.TAKEN
         if selection.drops:
+            if self.copies is not None:  # it has come in, though nobody here handles it
+                self._copy(message_of(entry))
             self.drop(entry)
             return Verdict.DROPPED
         return None
@@ -497,6 +550,13 @@ class Inbox:
         if self.closed is None:
             self.closed = reason
             self.set_limit()
+
+    @enable_ki_protection
+    def reopen(self) -> None:
+        """There is another incarnation: take messages in again, and let those in who stand in line."""
+        self.closed = None
+        self.set_limit()
+        self.admit()
 
     @enable_ki_protection
     def refuse_line(self) -> None:
@@ -520,12 +580,18 @@ class Inbox:
             if isinstance(entry, Ask):
                 entry.fail(self.stopped())
             elif entry is not NO_ENTRY:
-                self.engine.dead_letter(self.path, entry, f"never handled: {reason}")
+                self.engine.dead_letter(self.path, message_of(entry), f"never handled: {reason}")
 
     def stopped(self) -> ActorStopped:
         """The error of somebody who comes too late."""
         assert self.closed is not None
         return ActorStopped(self.path, self.closed, "it takes no more messages")
+
+
+def _copy_to(other: Inbox, takes: Callable[[object], bool], message: object) -> None:
+    """Nobody waits for a copy to fit: one too many is dropped."""
+    if other.closed is None and takes(message) and other.offer(message) is Verdict.FULL:
+        other.drop(message)
 
 
 def ask_of(entry: object) -> Ask[object] | None:
@@ -537,7 +603,7 @@ def ask_of(entry: object) -> Ask[object] | None:
 
 def message_of(entry: object) -> object:
     """The message in an entry of the queue."""
-    if type(entry) is Slot:
+    if type(entry) is Slot or type(entry) is Again:
         entry = entry.entry
     return entry.message if isinstance(entry, Ask) else entry
 

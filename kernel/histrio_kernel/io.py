@@ -191,6 +191,7 @@ class IoPool:
     """The operations of one actor: those that run, those that wait for a place, and the tasks parked for the next."""
 
     __slots__ = (
+        "closed",
         "engine",
         "fresh",
         "identity",
@@ -215,6 +216,7 @@ class IoPool:
         self.fresh: deque[Operation[Any]] | None = None
         self.parked: list[_IoTask] = []
         self.switching = False
+        self.closed = False
         self.stalled: list[_IoTask] | None = None
 
     @enable_ki_protection
@@ -241,7 +243,7 @@ class IoPool:
         nested = not counted or (type(holder) is _IoTask and holder.pool is self)
         operation: Operation[T] = Operation(self, function, args, keep, nested, label or function)
         nursery = self.owner.io_nursery
-        if nursery is None:
+        if nursery is None or self.closed:  # `closed`: the actor lives on, in another incarnation (E4)
             operation._settle(CANCELLED, None)
             return operation
         if type(holder) is Worker and not background and holder.turn.owner is self.identity:
@@ -310,7 +312,8 @@ class IoPool:
         self.fresh = self.fresh or None
 
     def close(self) -> None:
-        """The actor has ended: what never ran is cancelled."""
+        """The incarnation has ended: what never ran is cancelled, and nothing begins any more."""
+        self.closed = True
         for operation in (*(self.fresh or ()), *(self.queue or ())):
             if operation._state == PENDING:
                 operation._settle(CANCELLED, None)

@@ -22,6 +22,8 @@ class Phase(enum.Enum):
     """`started()` runs; mail is accepted and waits."""
     RUNNING = "running"
     """Messages are handled."""
+    PAUSED = "paused"
+    """No handler runs or waits, and no message is taken until it is resumed."""
     DRAINING = "draining"
     """Intake is closed; what was accepted is still handled."""
     STOPPING = "stopping"
@@ -30,6 +32,8 @@ class Phase(enum.Enum):
     """An error ended it; handlers, operations and children are being cancelled and waited for."""
     DYING = "dying"
     """It was killed or cancelled; handlers, operations and children are being waited for."""
+    RESTARTING = "restarting"
+    """Its incarnation has ended, and its supervisor will start another one, at once or after a backoff."""
     STOPPED = "stopped"
     """It has ended as it was asked to."""
     KILLED = "killed"
@@ -44,11 +48,16 @@ class Event(enum.Enum):
     __hash__ = object.__hash__
 
     STARTED = "started"
+    PAUSE = "pause"
+    RESUME = "resume"
     STOP = "stop"
     DRAINED = "drained"
     FAIL = "fail"
     KILL = "kill"
     ENDED = "ended"
+    KEPT = "kept"
+    """Nothing of the incarnation runs any more, and there may be another one."""
+    RESTART = "restart"
 
 
 NEXT: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
@@ -58,7 +67,18 @@ NEXT: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
         Event.FAIL: Phase.FAILING,
         Event.KILL: Phase.DYING,
     },
-    Phase.RUNNING: {Event.STOP: Phase.DRAINING, Event.FAIL: Phase.FAILING, Event.KILL: Phase.DYING},
+    Phase.RUNNING: {
+        Event.PAUSE: Phase.PAUSED,
+        Event.STOP: Phase.DRAINING,
+        Event.FAIL: Phase.FAILING,
+        Event.KILL: Phase.DYING,
+    },
+    Phase.PAUSED: {
+        Event.RESUME: Phase.RUNNING,
+        Event.STOP: Phase.DRAINING,
+        Event.FAIL: Phase.FAILING,
+        Event.KILL: Phase.DYING,
+    },
     Phase.DRAINING: {
         Event.STARTED: Phase.DRAINING,
         Event.STOP: Phase.DRAINING,
@@ -71,18 +91,27 @@ NEXT: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
         Event.FAIL: Phase.FAILING,
         Event.KILL: Phase.DYING,
         Event.ENDED: Phase.STOPPED,
+        Event.KEPT: Phase.RESTARTING,
     },
     Phase.FAILING: {
         Event.STOP: Phase.FAILING,
         Event.FAIL: Phase.FAILING,
         Event.KILL: Phase.FAILING,
         Event.ENDED: Phase.FAILED,
+        Event.KEPT: Phase.RESTARTING,
     },
     Phase.DYING: {
         Event.STOP: Phase.DYING,
         Event.FAIL: Phase.FAILING,
         Event.KILL: Phase.DYING,
         Event.ENDED: Phase.KILLED,
+        Event.KEPT: Phase.RESTARTING,
+    },
+    Phase.RESTARTING: {
+        Event.RESTART: Phase.STARTING,
+        Event.STOP: Phase.STOPPED,
+        Event.FAIL: Phase.FAILED,
+        Event.KILL: Phase.KILLED,
     },
     Phase.STOPPED: {Event.STOP: Phase.STOPPED, Event.KILL: Phase.STOPPED},
     Phase.KILLED: {Event.STOP: Phase.KILLED, Event.KILL: Phase.KILLED},

@@ -25,7 +25,7 @@ class Behaviour(Protocol):
         """Runs when the actor stops as asked, after the last message."""
         ...
 
-    async def run(self) -> None:
+    async def run(self) -> object:
         """Runs instead of the loop that hands messages to handlers."""
         ...
 
@@ -35,6 +35,8 @@ class Settings:
     """What an actor's class says about how its actors run. One object serves all actors of a class."""
 
     handlers: dict[type, Handler]
+    kind: type[object] = object
+    """The class itself."""
     stem: str = "actor"
     """What actors without a name are called, with a number."""
     policy: Policy = attrs.field(factory=Policy)
@@ -43,6 +45,8 @@ class Settings:
     io_max: int = bound("io_max")
     start_s: float = bound("start_s")
     shutdown_s: float = bound("shutdown_s")
+    redeliver_max: int = bound("redeliver_max")
+    stash_max: int = bound("stash_max")
     has_started: bool = True
     has_stopped: bool = True
     runs_by_hand: bool = False

@@ -35,7 +35,9 @@ class Kind(enum.Enum):
     SEND = "send"
     BACKOFF = "backoff"
     DROP = "drop"
+    TIMER = "timer"
     CRASH = "crash"
+    RESTART = "restart"
     CONTROL = "control"
     STOP = "stop"
 
@@ -68,12 +70,13 @@ class Signals:
     `heard` is true while somebody listens; code on warm paths asks it before it builds a detail.
     """
 
-    __slots__ = ("_on_change", "_on_error", "_readers", "_seqs", "_unheard", "heard")
+    __slots__ = ("_incarnations", "_on_change", "_on_error", "_readers", "_seqs", "_unheard", "heard")
 
     def __init__(self, on_change: Callable[[bool], None], on_error: Callable[[Exception], None]) -> None:
         self.heard = False
         self._readers: tuple[_Attachment, ...] = ()
         self._seqs: dict[str, int] = {}
+        self._incarnations: dict[str, int] = {}  # of those that have had more than one
         self._unheard: Final[deque[Signal]] = deque()
         self._on_change: Final = on_change
         self._on_error: Final = on_error
@@ -95,7 +98,7 @@ class Signals:
             return
         seq = self._seqs.get(path, 0) + 1
         self._seqs[path] = seq
-        self._unheard.append(Signal(path, 1, seq, kind, detail))
+        self._unheard.append(Signal(path, self._incarnations.get(path, 1), seq, kind, detail))
         if len(self._unheard) == 1:  # else a reader has caused it, and each reader hears the first one first
             while self._unheard:
                 self._deliver(self._unheard[0])
@@ -109,9 +112,14 @@ class Signals:
                 self._detach(reader)
                 self._on_error(error)
 
+    def reborn(self, path: str, incarnation: int) -> None:
+        """The actor at `path` begins another incarnation; its count goes on."""
+        self._incarnations[path] = incarnation
+
     def forget(self, path: str) -> None:
         """The actor at `path` has ended; its count is not needed any more."""
         self._seqs.pop(path, None)
+        self._incarnations.pop(path, None)
 
     def _detach(self, attachment: _Attachment) -> None:
         self._readers = tuple(other for other in self._readers if other is not attachment)

@@ -37,17 +37,17 @@ from trio.lowlevel import (
     reschedule,
 )
 
+from histrio_kernel.account import Account, Delivery
 from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import AskCycle, NoMoreMail, StaleState
-from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, RaiseCancel
+from histrio_kernel.futures import CANCELLED, ERROR, HOLDERS, PENDING, VALUE, Future, Holder, PlainWait, RaiseCancel
 from histrio_kernel.gate import (
     BY_HAND,
     FULL,
     GONE,
     HEARD,
     IDLE,
-    KILLED,
     READY,
     RUNNING,
     SHUT,
@@ -71,8 +71,9 @@ class Turn:
     """The right to run one actor's code, and those who want it."""
 
     __slots__ = (
+        "account",
         "actor",
-        "draining",
+        "behaviour",
         "engine",
         "free",
         "gate",
@@ -85,6 +86,7 @@ class Turn:
         "ready",
         "serial",
         "suspended",
+        "tells_quiet",
         "touches",
         "watched",
     )
@@ -98,7 +100,10 @@ class Turn:
         handlers: dict[type, Handler],
         serial: bool,
         in_flight_max: int,
+        account: Account | None = None,
     ) -> None:
+        self.account = account
+        self.behaviour: Handler | None = None
         self.engine: Final = engine
         self.owner: Final = owner
         self.inbox: Final = inbox
@@ -111,7 +116,7 @@ class Turn:
         self.ready: deque[Worker] | None = None
         self.idle: list[Worker] = []
         self.suspended = 0
-        self.draining = False
+        self.tells_quiet = False
         self.watched = False
         self.owed: dict[Ask[object], None] | None = None
         self.touches: dict[str, int] | None = None
@@ -133,14 +138,8 @@ class Turn:
         else:
             self.free = True
             self.inbox.hungry = not self.gate & SHUT
-            if (
-                self.draining
-                and not self.inbox.queue
-                and not self.suspended
-                and not self.gate & (STARTING | BY_HAND | KILLED)
-            ):
-                self.draining = False
-                self.owner.drained()
+            if self.tells_quiet and not self.suspended:
+                self.owner.quiet()
 
     @enable_ki_protection
     def kick(self) -> None:
@@ -197,14 +196,32 @@ class Turn:
         self.gate |= bit
         self.inbox.hungry = False
 
+    @enable_ki_protection
+    def tell_when_quiet(self) -> None:
+        """Tell the owner as soon as no handler runs or waits, and again each time until it wants no more."""
+        self.tells_quiet = True
+        if self.free and not self.suspended:
+            self.owner.quiet()
+
+    def open_gate(self, bits: int) -> None:
+        """The reasons that `bits` stand for are gone; if no other is left, messages are taken again."""
+        self.gate &= ~bits
+        self.kick()
+
     def drain(self) -> None:
         """Intake has been closed: tell the owner when all that was accepted has been handled.
 
         A select that waits can never be met any more, so it ends.
         """
-        self.draining = True
+        self.tells_quiet = True
         self.inbox.end_selection(ERROR, NoMoreMail())
         self.kick()
+
+    @enable_ki_protection
+    def interrupt(self, raise_error: RaiseCancel) -> None:
+        """End the waits of all handlers with an error; one that does not wait for something of ours is left alone."""
+        for worker in [w for w in HOLDERS.values() if isinstance(w, Worker) and w.turn is self and not w.is_visitor]:
+            worker.interrupt(raise_error)
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -278,6 +295,7 @@ class Worker(Holder):
 
     __slots__ = (
         "asked",
+        "delivery",
         "enters",
         "error",
         "future",
@@ -309,6 +327,7 @@ class Worker(Holder):
         self.made: Tracked | list[Tracked] | None = None
         self.guards: list[Callable[[], tuple[str, ...]]] | None = None
         self.asked: Ask[object] | None = None
+        self.delivery: Delivery | None = None
         self.request = request(self.abort)
         HOLDERS[self.task] = self
 
@@ -369,6 +388,16 @@ class Worker(Holder):
                 self.error = capture(raise_cancel)
                 self.turn.make_ready(self)
         return Abort.FAILED
+
+    def interrupt(self, raise_error: RaiseCancel) -> None:
+        """End the wait of this handler, if it waits, with the error that `raise_error` raises."""
+        if self.state is WAITING:
+            self.abort(raise_error)
+        elif self.state is RUNNING and self.turn.serial and self.future is not None:
+            waits = [w for w in self.future._waiters() if isinstance(w, PlainWait) and w.task is self.task]
+            for wait in waits:
+                if wait.abort(raise_error) is Abort.SUCCEEDED:
+                    reschedule(self.task, capture(raise_error))
 
     # -- guards and what the handler made ------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ still.
 from __future__ import annotations
 
 import types
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final, cast, final
 
 import attrs
@@ -44,10 +44,12 @@ class _Hold:
 class Watchdog:
     """Looks at every turn that was taken since the last look, each `held_turn_s / 2` seconds."""
 
-    def __init__(self, engine: Engine, held_turn_s: float) -> None:
+    def __init__(self, engine: Engine, held_turn_s: float, on_awake: Callable[[], None] | None = None) -> None:
         self._engine: Final = engine
         self._held_turn_s: Final = held_turn_s
+        self._on_awake: Final = on_awake
         self._holds: dict[Turn, _Hold] = {}
+        self._listen()  # now: a turn may be taken before `run` runs for the first time
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -58,10 +60,19 @@ class Watchdog:
             self.look()
 
     async def _doze(self) -> None:
-        woken = trio.Event()
-        self._engine.on_awake = woken.set
-        await woken.wait()
+        self._listen()
+        await self._woken.wait()
+
+    def _listen(self) -> None:
+        self._woken = trio.Event()
+        self._engine.on_awake = self._wake
+
+    def _wake(self) -> None:
+        """The first of all turns has been taken. This is called in the task of who took it."""
         self._engine.on_awake = None
+        self._woken.set()
+        if self._on_awake is not None:
+            self._on_awake()
 
     def look(self) -> None:
         """Look once at every turn that is awake."""

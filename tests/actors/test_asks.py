@@ -458,8 +458,7 @@ async def test_a_handler_is_never_cancelled_by_its_asker(autojump_clock: MockClo
         await asker.tell(Do(handler))
         await trio.sleep(1)
         start = trio.current_time()
-        asker.control.kill()
-        await asker.join()
+        await asker.control.kill()
         assert trio.current_time() == start
         await trio.sleep(5)
 

@@ -46,8 +46,7 @@ async def test_names_are_counted_per_parent_and_class() -> None:
 
     async def spawn_some(parent: Parent) -> list[str]:
         spawned = [await parent.spawn(kind) for kind in (Conn, Quiet, Conn, _Hidden)]
-        spawned[2].control.kill()
-        await spawned[2].join()
+        await spawned[2].control.kill()
         spawned.append(await parent.spawn(Conn))
         return [ref.path for ref in spawned]
 
@@ -109,7 +108,7 @@ class NoActor:
     [
         (NoActor, "NoActor"),
         (histrio.Actor, "Actor"),
-        (Quiet(), r"give the class and its arguments, spawn\(Quiet, ...\), not an instance"),
+        (Quiet(), r"give the class and its arguments, Quiet, \.\.\., not an instance"),
         (Quiet.receive, "Quiet.receive"),
         (None, "None"),
         ("Quiet", "'Quiet'"),

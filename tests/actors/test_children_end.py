@@ -119,18 +119,17 @@ async def test_the_subtree_has_ended_before_the_parents_end_is_announced(end: st
                     (parent.control.stop if end == "stop" else parent.control.kill)()
                 try:
                     await parent.join()
-                except histrio.ActorFailed:
-                    log.append("failed")
+                except histrio.ActorStopped as error:
+                    log.append(error.reason.end.value)
                 assert sorted(log)[:2] == ["/parent/child has cleaned up", "/parent/child/grandchild has cleaned up"]
                 assert system.find(Lingering, "/parent/child") is None
 
     if end == "fail":
         with pytest.raises(histrio.SystemFailed):
             await life()
-        assert log[-1] == "failed"
     else:
         await life()
-        assert len(log) == 2
+    assert log[2:] == {"stop": [], "kill": ["killed"], "fail": ["failed"]}[end]
 
 
 async def test_a_child_that_ends_by_itself_is_forgotten() -> None:
@@ -141,8 +140,7 @@ async def test_a_child_that_ends_by_itself_is_forgotten() -> None:
         a, b, c = await spawn_children(log, parent)
         b.control.stop()
         await b.join()
-        c.control.kill()
-        await c.join()
+        await c.control.kill()
         return (parent.children == (a,), await a.ask(Work("alive")))
 
     async with histrio.open_system() as system:
@@ -166,13 +164,13 @@ async def test_a_parent_that_is_killed_kills_its_children() -> None:
         await settle()
         child = system.find(Child, "/parent/b")
         assert child is not None
-        parent.control.kill()
-        await parent.join()
+        await parent.control.kill()
         with pytest.raises(histrio.ActorStopped) as caught:
             await child.ask(Work())
 
     assert not [line for line in log if "stop" in line]
-    assert caught.value.reason.end in (histrio.End.KILLED, histrio.End.CANCELLED)
+    assert caught.value.reason == histrio.Reason(histrio.End.CANCELLED, "its parent /parent ended")
+    assert caught.value.reason.because == histrio.Reason(histrio.End.KILLED, "it was killed on request")
 
 
 # -- failure -----------------------------------------------------------------------------------------------------------
@@ -295,8 +293,7 @@ async def test_an_actor_that_is_being_killed_has_no_more_children() -> None:
         parent = await system.spawn(Parent, name="parent")
         await parent.tell(Do(spawn_in_cleanup))
         await settle()
-        parent.control.kill()
-        await parent.join()
+        await parent.control.kill()
 
     assert len(said) == 1
     assert "/parent" in said[0]

@@ -10,8 +10,10 @@ strict: Final[ContextVar[object]] = ContextVar("strict")
 
 
 class Incomparable:
-    """Like an array: two of them are neither equal nor unequal."""
+    """Like an array: two of them are neither equal nor unequal, and none has a hash."""
 
+    def __hash__(self) -> int:
+        raise TypeError("unhashable")
 
     def __eq__(self, other: object) -> bool:
         raise ValueError("the truth value of an array is ambiguous")

@@ -88,9 +88,8 @@ async def test_a_kill_ends_what_goes_through_doors(autojump_clock: MockClock) ->
         lab = await system.spawn(Lab)
         await lab.tell(Do(handler))
         await wait_all_tasks_blocked()
-        lab.control.kill()
         start = trio.current_time()
-        await lab.join()
+        await lab.control.kill()
 
         assert trio.current_time() == start
         with pytest.raises(histrio.FutureCancelled):

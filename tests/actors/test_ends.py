@@ -133,7 +133,12 @@ class Scene:
         await self.wait("standing tell", lambda: busy.tell(Do(nothing)))
         await self.wait("standing pair", lambda: wait_for(histrio.both(queue(Do(nothing)), queue(Do(nothing)))))
         await self.wait("joiner", busy.join)
+        monitor, phases = busy.monitor(), busy.watch()
+        await self.wait("monitor", lambda: wait_for(monitor))
+        await self.wait("watcher", lambda: read_all(phases))
         await self.wait("ask in hand", lambda: wait_for(self.by_hand.ask(Do(nothing))))
+        pause = self.by_hand.control.pause()
+        await self.wait("pauser", lambda: wait_for(pause))
         await self.wait("spawner", lambda: self.system.spawn(Slow))
         await self.wait("waiter for all", self.system.wait)
         status = self.system.tree().children[0].children[0]
@@ -144,6 +149,12 @@ class Scene:
 async def wait_for(future: histrio.Future[object]) -> object:
     """`Awaitable` for those who want a coroutine."""
     return await future
+
+
+async def read_all(feed: histrio.Feed[histrio.Phase]) -> None:
+    """Read until it ends."""
+    async for _ in feed:
+        pass
 
 
 async def raises(_: Lab) -> None:
@@ -256,17 +267,19 @@ async def play(scene: Scene, ending: str, *, heard: bool) -> None:
 def is_told(name: str, ending: str, told: str) -> bool:
     """Whether that is what he who waits so has to be told."""
     failed = "fails" in ending
-    if name == "waiter for all":
+    if name in ("waiter for all", "monitor", "watcher"):
         return told == "returned"
-    if name == "joiner":
-        return told == ("ActorFailed" if failed and "sibling" not in ending else "returned")
+    if name == "joiner":  # its handler waits on when it is stopped, so that is the deadline's end
+        return told == ("ActorFailed" if failed and "sibling" not in ending else "ActorStopped")
+    if name == "pauser" and told == "FutureCancelled":  # whoever is stopped is resumed
+        return not failed and "kill" not in ending
     return told == "ActorStopped" or (told == "ActorFailed" and (failed or name == "ask in hand"))
 
 
 @pytest.mark.parametrize("ending", ENDS)
 @pytest.mark.parametrize("heard", [False, True], ids=["", "heard"])
 async def test_everybody_is_told(ending: str, heard: bool, autojump_clock: MockClock) -> None:
-    """A10: asks queued, begun, standing and in hand, tells in line, promises, joiners, spawners: all are told in time."""
+    """A10: asks queued, begun, standing and in hand, tells in line, promises, monitors, spawners: all are told in time."""
     async with trio.open_nursery() as outside:
         scene = Scene(outside)
         with scene.around, contextlib.suppress(histrio.SystemFailed, ValueError, KeyboardInterrupt):

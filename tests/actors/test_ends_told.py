@@ -95,7 +95,7 @@ async def test_a_stop_drains(autojump_clock: MockClock) -> None:
 
 
 async def test_an_actor_has_ended_when_its_nursery_has(autojump_clock: MockClock) -> None:
-    """A10: `join` returns when handlers, operations, background and children have all cleaned up, not before."""
+    """A10: `join` ends when handlers, operations, background and children have all cleaned up, and not before."""
     acts = {name: Act(name, after_s=1000, cleanup_s=cleanup_s) for cleanup_s, name in enumerate("abcd", 1)}
 
     async def in_child(lab: Lab) -> None:
@@ -113,13 +113,16 @@ async def test_an_actor_has_ended_when_its_nursery_has(autojump_clock: MockClock
         lab = await system.spawn(Lab)
         await lab.tell(Do(handler))
         await trio.sleep(1)
-        lab.control.kill()
+        killed, down = lab.control.kill(), lab.monitor()
         start = trio.current_time()
         await trio.sleep(3.5)
         assert not lab.control.is_done
         assert len(system.tree().children) == 1
-        await lab.join()
+        assert (killed.is_done, down.is_done) == (False, False)
+        with pytest.raises(histrio.ActorStopped, match="killed"):
+            await lab.join()
 
+        assert (killed.is_done, down.is_done) == (True, True)
         assert trio.current_time() == pytest.approx(start + 4)
         assert all(act.cleaned_at is not None for act in acts.values())
         assert lab.control.is_done
@@ -137,10 +140,10 @@ async def test_a_reply_in_spite_of_a_kill(autojump_clock: MockClock) -> None:
         lab = await system.spawn(Lab)
         asked = lab.ask(Do(stubborn))
         await wait_all_tasks_blocked()
-        lab.control.kill()
+        killed = lab.control.kill()
 
         assert await asked == "reply"
-        await lab.join()
+        assert await killed is histrio.Phase.KILLED
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
@@ -218,7 +221,7 @@ async def test_a_kill_reaches_every_phase(autojump_clock: MockClock) -> None:
             lab.control.kill("again")
 
         for lab in (starting, fresh, draining, stopping):
-            await lab.join()
+            assert (await lab.monitor()).reason.end is histrio.End.KILLED
             with pytest.raises(histrio.ActorStopped, match="killed"):
                 await lab.ask(Do(nothing))
         assert trio.current_time() == start
@@ -243,8 +246,7 @@ async def test_dead_letters_are_counted_and_bounded(autojump_clock: MockClock) -
         lab = await system.spawn(Lab, name="lab")
         for message in messages:
             lab.tell_nowait(message)
-        lab.control.kill("in the test")
-        await lab.join()
+        await lab.control.kill("in the test")
 
         assert system.dead_letters.count == 10
         assert len(system.dead_letters) == 3
@@ -264,10 +266,10 @@ async def test_what_a_handler_had_in_hand_is_a_dead_letter(autojump_clock: MockC
         await lab.tell(told)
         asked = lab.ask(Do(waits))
         await wait_all_tasks_blocked()
-        lab.control.kill()
+        killed = lab.control.kill()
         with pytest.raises(histrio.ActorStopped):
             await asked
-        await lab.join()
+        await killed
 
         assert [(letter.message, letter.why) for letter in system.dead_letters] == [
             (told, "its handler was cancelled: killed (it was killed on request)")

@@ -27,10 +27,10 @@ async def test_a_kill_at_the_end_of_a_handler(autojump_clock: MockClock) -> None
         asked = lab.ask(Do(handler))
         await wait_all_tasks_blocked()
         start = trio.current_time()
-        lab.control.kill("in the test")
+        killed = lab.control.kill("in the test")
         with pytest.raises(histrio.ActorStopped, match="in the test"):
             await asked
-        await lab.join()
+        await killed
 
         assert act.cleaned_at == pytest.approx(start + 2)
 
@@ -113,8 +113,7 @@ async def test_an_error_in_the_cleanup_after_a_kill(body: Body, autojump_clock: 
         lab = await system.spawn(Lab)
         await lab.tell(Do(body))
         await wait_all_tasks_blocked()
-        lab.control.kill()
-        await lab.join()
+        await lab.control.kill()
 
     with pytest.raises(histrio.SystemFailed) as raised:
         await run_in_system(program)
@@ -143,8 +142,7 @@ async def test_a_kill_does_not_hide_what_a_handler_raised(where: str, autojump_c
         else:
             lab.control.stop()
         await trio.sleep(2)
-        lab.control.kill()
-        await lab.join()
+        await lab.control.kill()
 
     with pytest.raises(histrio.SystemFailed) as raised:
         await run_in_system(program)

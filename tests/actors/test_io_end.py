@@ -113,11 +113,7 @@ async def test_the_end_of_an_actor_waits_for_its_background(end: str, autojump_c
         await lab.ask(Do(handler))
         await trio.sleep(1)
         start = trio.current_time()
-        if end == "stop":
-            lab.control.stop()
-        else:
-            lab.control.kill()
-        await lab.join()
+        await (lab.control.stop if end == "stop" else lab.control.kill)()
 
         assert act.cleaned_at == pytest.approx(start + 3)
         assert trio.current_time() == act.cleaned_at
@@ -210,8 +206,7 @@ async def test_what_is_queued_at_a_kill_never_runs(autojump_clock: MockClock) ->
         lab = await system.spawn(Narrow)
         asked = lab.ask(Do(handler))
         await wait_all_tasks_blocked()
-        lab.control.kill()
-        await lab.join()
+        await lab.control.kill()
         with pytest.raises(histrio.ActorStopped):
             await asked
         for future in futures:
@@ -234,11 +229,7 @@ async def test_background_work_that_is_queued_never_runs(end: str, autojump_cloc
         lab = await system.spawn(Narrow)
         await lab.ask(Do(handler))
         await wait_all_tasks_blocked()
-        if end == "stop":
-            lab.control.stop()
-        else:
-            lab.control.kill()
-        await lab.join()
+        await (lab.control.stop if end == "stop" else lab.control.kill)()
         for future in futures:
             with pytest.raises(histrio.FutureCancelled):
                 await future
@@ -286,8 +277,7 @@ async def test_kill_ends_operations_of_all_kinds_at_once(autojump_clock: MockClo
         lab = await system.spawn(Lab)
         await lab.tell(Do(handler))
         await wait_all_tasks_blocked()
-        lab.control.kill()
-        await lab.join()
+        await lab.control.kill()
 
         assert [act.cleaned_at for act in acts] == pytest.approx([start + number for number in (1, 2, 3, 4)])
         assert trio.current_time() == pytest.approx(start + 4)

@@ -21,6 +21,10 @@ METHODS: Final = (
     "background",
     "promise",
     "spawn",
+    "finish",
+    "stash",
+    "unstash",
+    "become",
     "tell_first",
     "select",
     "filter",
@@ -29,7 +33,18 @@ METHODS: Final = (
     "touch",
     "turn",
 )
-SETTINGS: Final = ("serial", "in_flight_max", "inbox_max", "waiting_max", "overflow", "io_max", "start_s", "shutdown_s")
+SETTINGS: Final = (
+    "serial",
+    "in_flight_max",
+    "inbox_max",
+    "waiting_max",
+    "overflow",
+    "io_max",
+    "redeliver_max",
+    "stash_max",
+    "start_s",
+    "shutdown_s",
+)
 NAMES: Final = VALUES + HOOKS + METHODS + SETTINGS
 
 
@@ -58,6 +73,8 @@ class WithSettings(Actor[int]):
     io_max = 5
     start_s = 6.0
     shutdown_s = 7.0
+    redeliver_max = 8
+    stash_max = 9
 
 
 @attrs.define
@@ -184,9 +201,11 @@ def test_settings_are_read_from_the_class() -> None:
     given = WithSettings()
     assert (given.serial, given.in_flight_max, given.inbox_max, given.waiting_max) == (True, 2, 3, 4)
     assert (given.overflow, given.io_max, given.start_s, given.shutdown_s) == (histrio.DROP_NEW, 5, 6.0, 7.0)
+    assert (given.redeliver_max, given.stash_max) == (8, 9)
     default = Bare()
     assert (default.serial, default.in_flight_max, default.inbox_max, default.waiting_max) == (False, 256, 1024, 4096)
     assert (default.overflow, default.io_max, default.start_s, default.shutdown_s) == (histrio.WAIT, None, 60, 5)
+    assert (default.redeliver_max, default.stash_max) == (0, 0)
     assert WithSettings.inbox_max == 3
 
 
@@ -209,6 +228,7 @@ NO_TIMES: Final[tuple[object, ...]] = (-0.1, float("nan"), "1", True, None)
     [
         *[(name, value) for name in ("in_flight_max", "inbox_max", "waiting_max") for value in NO_COUNTS],
         *[("io_max", value) for value in NO_COUNTS if value is not None],
+        *[(name, value) for name in ("redeliver_max", "stash_max") for value in NO_COUNTS if value != 0],
         *[(name, value) for name in ("start_s", "shutdown_s") for value in NO_TIMES],
         *[("serial", value) for value in (1, 0, None, "no")],
         *[("overflow", value) for value in ("wait", None, histrio.LATEST, 3)],
@@ -224,7 +244,15 @@ def test_settings_are_checked_when_the_class_is_made(name: str, value: object) -
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("in_flight_max", 1), ("inbox_max", 10**9), ("io_max", None), ("start_s", float("inf")), ("shutdown_s", 0)],
+    [
+        ("in_flight_max", 1),
+        ("inbox_max", 10**9),
+        ("io_max", None),
+        ("redeliver_max", 0),
+        ("stash_max", 0),
+        ("start_s", float("inf")),
+        ("shutdown_s", 0),
+    ],
 )
 def test_settings_at_their_limits(name: str, value: object) -> None:
     """A18: the smallest and the largest that make sense are taken."""
@@ -244,11 +272,16 @@ USES: Final[dict[str, Callable[[Actor[int]], object]]] = {
     "system": lambda actor: actor.system,
     "parent": lambda actor: actor.parent,
     "children": lambda actor: actor.children,
+    "timers": lambda actor: actor.timers,
     "io": lambda actor: actor.io,
     "io(...)": lambda actor: actor.io(trio.sleep, 1),
     "io.disk": lambda actor: actor.io.disk,
     "background": lambda actor: actor.background(trio.sleep, 1),
     "promise": promise_of,
+    "finish": lambda actor: actor.finish(1),
+    "stash": lambda actor: actor.stash(1),
+    "unstash": lambda actor: actor.unstash(),
+    "become": lambda actor: actor.become(None),
     "tell_first": lambda actor: actor.tell_first(1),
     "touch": lambda actor: actor.touch("name"),
     "turn": lambda actor: actor.turn(),

@@ -199,8 +199,7 @@ async def test_promises_end_in_the_order_of_their_making(autojump_clock: MockClo
         order: list[int] = []
         for number, promise in reversed(tuple(enumerate(promises))):
             promise._attach(Place(order, number))
-        lab.control.kill()
-        await lab.join()
+        await lab.control.kill()
 
         assert order == list(range(50))
 

@@ -13,6 +13,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.actors.classes import Slow, Write
 
 import histrio
 from histrio import Ref
@@ -20,11 +21,6 @@ from histrio import Ref
 
 @attrs.frozen
 class Read(histrio.Request[int]):
-    number: int
-
-
-@attrs.frozen
-class Write:
     number: int
 
 
@@ -218,8 +214,7 @@ async def test_a_ref_keeps_no_actor_alive(end: str) -> None:
         assert cell is not None
         watch = weakref.ref(cell.actor)
         assert watch() is not None
-        (store.control.stop if end == "stop" else store.control.kill)()
-        await store.join()
+        await (store.control.stop if end == "stop" else store.control.kill)()
         await settle()
         gc.collect()
 
@@ -339,8 +334,7 @@ async def end_it(actor: Ref[Write], end: histrio.End) -> None:
         with pytest.raises(histrio.ActorFailed):
             await actor.join()
         return
-    (actor.control.kill if end is histrio.End.KILLED else actor.control.stop)()
-    await actor.join()
+    await (actor.control.kill if end is histrio.End.KILLED else actor.control.stop)()
 
 
 async def late_tell_nowait(actor: Ref[Write]) -> None:
@@ -411,18 +405,6 @@ def test_from_one_sender_messages_keep_their_order(ways: list[str], inbox_max: i
 # -- the end of an actor -----------------------------------------------------------------------------------------------
 
 
-class Slow(histrio.Actor[Write]):
-    inbox_max = 1
-
-    def __init__(self, seen: list[int], gate: trio.Event) -> None:
-        self.seen = seen
-        self.gate = gate
-
-    async def receive(self, message: Write) -> None:
-        self.seen.append(message.number)
-        await self.gate.wait()
-
-
 async def test_join_waits_for_the_end() -> None:
     """A10, S5: `join` returns when nothing of the actor runs any more, to all who wait; at once when it has ended."""
     async with histrio.open_system() as system, trio.open_nursery() as nursery:
@@ -446,14 +428,24 @@ async def test_join_waits_for_the_end() -> None:
         await slow.join()
 
 
-async def test_join_of_a_killed_actor_returns() -> None:
-    """S5: to be killed is no failure, so `join` does not raise; `status` tells how it ended."""
-    async with histrio.open_system() as system:
+async def test_join_of_a_killed_actor_raises() -> None:
+    """S5: it has no result, so `join` raises `ActorStopped`, to who waited and who comes late; what `kill` gives does not."""
+    async with histrio.open_system() as system, trio.open_nursery() as nursery:
         store = await system.spawn(Store)
-        store.control.kill("out of fashion")
-        await store.join()
+        nursery.start_soon(join_killed, store)
+        await settle()
+        assert await store.control.kill("out of fashion") is histrio.Phase.KILLED
+        await join_killed(store)
         with pytest.raises(histrio.ActorStopped, match="out of fashion"):
             store.control.status()
+
+
+async def join_killed(store: Ref[Read | Write]) -> None:
+    """Wait for the end of an actor that is killed."""
+    with pytest.raises(histrio.ActorStopped, match="out of fashion") as caught:
+        await store.join()
+    assert not isinstance(caught.value, histrio.ActorFailed)
+    assert caught.value.reason.end is histrio.End.KILLED
 
 
 async def test_a_cancelled_join_leaves_the_actor_alone() -> None:

@@ -1,16 +1,11 @@
 """A11: `ref.channel()` hands any Trio producer a `SendChannel`; it keeps Trio's contract of one."""
 
-import attrs
 import pytest
 import trio
 import trio.testing
+from tests.actors.classes import Slow, Write
 
 import histrio
-
-
-@attrs.frozen
-class Write:
-    number: int
 
 
 class Store(histrio.Actor[Write]):
@@ -24,18 +19,6 @@ class Store(histrio.Actor[Write]):
 async def settle() -> None:
     """Let every task go as far as it can."""
     await trio.testing.wait_all_tasks_blocked()
-
-
-class Slow(histrio.Actor[Write]):
-    inbox_max = 1
-
-    def __init__(self, seen: list[int], gate: trio.Event) -> None:
-        self.seen = seen
-        self.gate = gate
-
-    async def receive(self, message: Write) -> None:
-        self.seen.append(message.number)
-        await self.gate.wait()
 
 
 async def produce(channel: trio.abc.SendChannel[Write]) -> None:
@@ -145,8 +128,7 @@ async def test_a_channel_to_an_actor_that_has_ended_is_broken() -> None:
         await slow.tell(Write(1))
         nursery.start_soon(send)
         await settle()
-        slow.control.kill()
-        await slow.join()
+        await slow.control.kill()
         await send()
 
     assert [type(error) for error in errors] == [histrio.ActorStopped] * 2

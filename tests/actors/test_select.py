@@ -1,6 +1,7 @@
 """A12: a handler that waits for one particular message: what it takes, what stays, and what happens meanwhile."""
 
 import contextlib
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -41,9 +42,14 @@ CHOICES: Final[dict[str, tuple[How, Mail]]] = {
 ALL: Final = (Ping(1), Ping(2), Pong(3), Pong(4), LatePong(5), Ping(12), Pong(11))
 
 
+async def nothing() -> None:
+    """What is done between two messages that come at once."""
+
+
+@pytest.mark.parametrize("between", [nothing, settle], ids=["from the queue", "as it comes"])
 @pytest.mark.parametrize("choice", CHOICES)
-async def test_the_first_that_matches_is_taken_from_the_queue(choice: str) -> None:
-    """A12: a type, a TypeGuard and a predicate each take the first match of those that wait; the others stay, in order."""
+async def test_the_first_that_matches_is_taken(choice: str, between: Callable[[], Awaitable[None]]) -> None:
+    """A12: a type, a TypeGuard and a predicate each take the first match, queued or still to come; the rest stays in order."""
     how, expected = CHOICES[choice]
     log: list[object] = []
 
@@ -53,30 +59,10 @@ async def test_the_first_that_matches_is_taken_from_the_queue(choice: str) -> No
     async with histrio.open_system() as system:
         actor = await system.spawn(Roomy, log)
         asked = actor.ask(Go(how))
+        await between()
         for message in ALL:
             await actor.tell(message)
-
-        assert await asked == expected
-        await settle()
-        assert log == [message for message in ALL if message != expected]
-
-
-@pytest.mark.parametrize("choice", CHOICES)
-async def test_the_first_that_matches_is_taken_as_it_comes(choice: str) -> None:
-    """A12: the same when the handler waits before any of them is sent."""
-    how, expected = CHOICES[choice]
-    log: list[object] = []
-
-    class Roomy(Selecting):
-        inbox_max = 100
-
-    async with histrio.open_system() as system:
-        actor = await system.spawn(Roomy, log)
-        asked = actor.ask(Go(how))
-        await settle()
-        for message in ALL:
-            await actor.tell(message)
-            await settle()
+            await between()
 
         assert await asked == expected
         await settle()

@@ -252,8 +252,7 @@ async def test_dead_letters_are_bounded_and_counted() -> None:
         await settle()
         for number in range(10):
             noted.tell_nowait(Say(f"{number}"))
-        noted.control.kill("no time")
-        await noted.join()
+        await noted.control.kill("no time")
 
         assert system.dead_letters.count == 11
         assert [letter.message for letter in system.dead_letters] == [Say("7"), Say("8"), Say("9")]

@@ -239,7 +239,8 @@ async def test_who_waits_for_a_closed_system_is_told() -> None:
         await a.tell(Say("too late"))
     with pytest.raises(histrio.ActorStopped):
         await a.ask(Say("too late"))
-    await a.join()
+    with pytest.raises(histrio.ActorStopped):
+        await a.join()
 
 
 # -- several systems ---------------------------------------------------------------------------------------------------

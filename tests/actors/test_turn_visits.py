@@ -229,8 +229,7 @@ async def test_who_waits_for_its_own_visitor_can_be_cancelled(
         else:
             await doer.tell(Do(wait))
             await trio.sleep(2)
-            doer.control.kill()
-            await doer.join()
+            await doer.control.kill()
 
 
 async def test_visitors_do_not_lift_the_bound(autojump_clock: MockClock) -> None:

@@ -13,7 +13,21 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.benchmarks import asks, cancelling, combining, disk, mail, memory, report, ring, service, spawning, waits
+from tests.benchmarks import (
+    asks,
+    cancelling,
+    combining,
+    disk,
+    mail,
+    memory,
+    report,
+    ring,
+    service,
+    spawning,
+    supervising,
+    topics,
+    waits,
+)
 from tests.benchmarks.measure import PAIRS, PAIRS_QUICK, Figures, Row, measure
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -25,6 +39,8 @@ ROWS: Final[tuple[Row, ...]] = (
     *ring.ROWS,
     *combining.ROWS,
     *cancelling.ROWS,
+    *supervising.ROWS,
+    *topics.ROWS,
     *disk.ROWS,
     *service.ROWS,
 )

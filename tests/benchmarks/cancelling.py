@@ -113,8 +113,7 @@ def cancelling(way: Way, at_once: int) -> Side:
     async def round_of(system: histrio.System, watch: Stopwatch) -> None:
         host = await system.spawn(Host)
         await way(host, at_once, watch)
-        host.control.kill()
-        await host.join()
+        await host.control.kill()
 
     async def main(system: histrio.System, items: int) -> float:
         watch = Stopwatch()

@@ -12,8 +12,9 @@ from typing import IO, Final
 
 import attrs
 from examples.kv_service.client import Client
-from examples.kv_service.front import Address, Front, StorePages, make_app
-from examples.kv_service.messages import Read, Status, Write
+from examples.kv_service.front import Address, Front
+from examples.kv_service.messages import STORE, StoreMessage
+from examples.kv_service.pages import store_app
 from examples.kv_service.place import listen_at
 
 import histrio
@@ -21,7 +22,7 @@ import histrio
 ROOT: Final = Path(__file__).resolve().parents[2]
 ENDS_S: Final = 20.0  # real seconds after which a process that should end has hung
 
-StoreRef = histrio.Ref[Write | Read | Status]
+StoreRef = histrio.Ref[StoreMessage]
 
 
 @attrs.frozen
@@ -88,9 +89,9 @@ def refused(data: Path, *, port: int = 0, environment: dict[str, str] | None = N
 @asynccontextmanager
 async def front_of(system: histrio.System, store: StoreRef) -> AsyncGenerator[Client]:
     """A front for *store* in the same system, and a client of it."""
-    pages = StorePages(store, system)
-    app = make_app(pages.command, pages.health, pages.tree)
-    front = await system.spawn(Front, app, listen_at({"PORT": "0"}), name="front")
-    url = await front.ask(Address())
-    async with Client("127.0.0.1", int(url.rpartition(":")[2])) as client:
-        yield client
+    system.registry.register(STORE, store)
+    with listen_at({"PORT": "0"}) as listener:
+        front = await system.spawn(Front, store_app, listener, name="front")
+        url = await front.ask(Address())
+        async with Client("127.0.0.1", int(url.rpartition(":")[2])) as client:
+            yield client

@@ -12,8 +12,8 @@ import pytest
 import trio
 import trio.testing
 from examples.kv_service.client import Client, Reply
+from examples.kv_service.data import spawn_store
 from examples.kv_service.messages import Health, Read, Status, Write
-from examples.kv_service.store import Store
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.examples.serving import front_of, service
@@ -33,7 +33,7 @@ async def serving(calls: Planted | None = None) -> AsyncGenerator[Client]:
     async with (
         RealDriver(disk=RealDisk(calls or Planted())) as driver,
         histrio.open_system(driver=driver) as system,
-        front_of(system, await system.spawn(Store, LOG, name="store")) as client,
+        front_of(system, await spawn_store(system, LOG)) as client,
     ):
         yield client
 
@@ -73,7 +73,8 @@ async def test_the_pages() -> None:
         usage = await client.request("GET", "/")
 
     assert tree.status == health.status == usage.status == 200
-    assert "├─ store  Store  running" in tree.text
+    assert "├─ log  LogFile  running" in tree.text
+    assert "└─ store  Store  running" in tree.text
     assert "└─ front  Front  running" in tree.text
     assert health.text.splitlines()[:2] == ["ok", "keys 1"]
     assert 'Write "key" 1' in usage.text
@@ -191,7 +192,7 @@ async def test_a_full_inbox_is_503(method: str, path: str, body: str) -> None:
     assert "/store" in reply.text
 
 
-async def test_a_failing_disk_is_507_and_reads_go_on() -> None:
+async def test_a_full_disk_is_507_and_reads_go_on() -> None:
     """When the disk is full nothing is acknowledged and 507 says why; reads and /health go on."""
     calls = Planted()
     async with serving(calls) as client:

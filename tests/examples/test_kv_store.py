@@ -1,4 +1,4 @@
-"""The store actor: durable before it is visible, visible before it is answered, in the order of the log."""
+"""The store and its log: durable before it is visible, visible before it is answered, in the order of the log."""
 
 import errno
 import threading
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from examples.kv_service.messages import Read, Status, Write, WriteRefused
+from examples.kv_service.log import LogFile
+from examples.kv_service.messages import LogMessage, Read, Recover, Status, Unavailable, Write, WriteRefused
 from examples.kv_service.store import Store
 from examples.kv_service.wire import show
 from tests.effort import count
@@ -40,8 +41,8 @@ class Gated(Planted):
 class Watched(Store):
     """A store that remembers what it applied, in order."""
 
-    def __init__(self, path: Path, applied: list[str]) -> None:
-        super().__init__(path)
+    def __init__(self, log: histrio.Ref[LogMessage], applied: list[str]) -> None:
+        super().__init__(log)
         self.applied = applied
 
     def _apply(self, write: Write) -> None:
@@ -50,13 +51,15 @@ class Watched(Store):
 
 
 @asynccontextmanager
-async def store_on(calls: Planted, make: Callable[[Path], Store] = Store) -> AsyncGenerator[StoreRef]:
-    """A store on a disk in memory."""
+async def store_on(
+    calls: Planted, make: Callable[[histrio.Ref[LogMessage]], Store] = Store
+) -> AsyncGenerator[StoreRef]:
+    """A store on a disk in memory, with nobody who would start it again."""
     async with (
         RealDriver(disk=RealDisk(calls)) as driver,
         histrio.open_system(driver=driver, held_turn_s=60) as system,
     ):
-        yield await system.spawn(make, LOG, name="store")
+        yield await system.spawn(make, await system.spawn(LogFile, LOG, name="log"), name="store")
 
 
 def logged(calls: Planted) -> list[str]:
@@ -132,14 +135,14 @@ async def test_writes_of_one_key_are_applied_in_the_order_of_the_log() -> None:
             assert f'Write "x" {await store.ask(Read("x"))}' == applied[-1]
 
 
-def fail_from_now(calls: Planted, name: str, times: int, number: int = errno.EIO) -> None:
+def fail_from_now(calls: Planted, name: str, times: int, number: int) -> None:
     """Plant faults in the next *times* calls of *name*."""
     now = calls.count(name)
     calls.faults.update(Fault(now + nth, name, number) for nth in range(times))
 
 
 @pytest.mark.parametrize("name", ["pwrite", "fsync"])
-async def test_a_failing_disk_acknowledges_nothing_and_reads_go_on(
+async def test_a_full_disk_acknowledges_nothing_and_reads_go_on(
     name: str, mock_clock: trio.testing.MockClock
 ) -> None:
     """Each of the writes that share a failed write or sync is refused; none becomes visible; the actor lives on."""
@@ -165,7 +168,7 @@ async def test_the_log_is_opened_again_after_a_while(mock_clock: trio.testing.Mo
     calls = Gated()
     async with store_on(calls) as store:
         await store.ask(Write("x", 1))
-        fail_from_now(calls, "fsync", 1)
+        fail_from_now(calls, "fsync", 1, errno.ENOSPC)
         with pytest.raises(WriteRefused):
             await store.ask(Write("x", 2))
         touched = len(calls.calls)
@@ -186,7 +189,7 @@ async def test_one_write_at_a_time_opens_the_log_again(mock_clock: trio.testing.
     """While one write opens the log again, the others are refused at once; while the disk still fails, all are."""
     calls = Gated()
     async with store_on(calls) as store:
-        fail_from_now(calls, "fsync", 2)
+        fail_from_now(calls, "fsync", 2, errno.EDQUOT)
         with pytest.raises(WriteRefused):
             await store.ask(Write("x", 1))
         mock_clock.jump(1)
@@ -207,7 +210,7 @@ async def test_a_log_that_somebody_else_has_changed_is_not_written_to(mock_clock
     calls = Gated()
     async with store_on(calls) as store:
         await store.ask(Write("x", 1))
-        fail_from_now(calls, "fsync", 1)
+        fail_from_now(calls, "fsync", 1, errno.ENOSPC)
         with pytest.raises(WriteRefused):
             await store.ask(Write("x", 2))
         calls.unlink(str(LOG))

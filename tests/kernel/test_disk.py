@@ -145,7 +145,7 @@ async def test_many_cancelled_appends_leave_the_others() -> None:
     "fault",
     [
         Fault(0, "pwrite", errno.ENOSPC),
-        Fault(0, "pwrite", errno.EIO, short=True),
+        Fault(0, "pwrite", errno.ENOSPC, short=True),
         Fault(0, "fsync", errno.EIO),
     ],
     ids=["full", "short", "sync"],

@@ -40,11 +40,11 @@ async def test_every_pair_of_phase_and_event(phase: Phase, event: Event) -> None
         expected = NEXT[phase].get(event)
         if expected is None:
             with pytest.raises(ValueError, match=f"'{event.value}' cannot happen .* '{phase.value}'"):
-                actor._follow(event)
+                actor.follow(event)
             with pytest.raises(ValueError, match="cannot happen"):
                 follow(phase, event)
         else:
-            actor._follow(event)
+            actor.follow(event)
             assert follow(phase, event) is expected
 
         assert actor.phase is (expected or phase)
@@ -74,24 +74,42 @@ def test_every_phase_can_be_reached_and_left() -> None:
 
 
 def test_asking_twice_is_asking_once() -> None:
-    """A15: stop, kill and failure may come at any time from the start on, and as often as they like."""
-    for phase in set(Phase) - ENDED:
+    """A15: stop, kill and failure may come at any time while anything runs, and as often as they like."""
+    for phase in set(Phase) - ENDED - {Phase.RESTARTING}:
         for event in (Event.STOP, Event.KILL, Event.FAIL):
             once = follow(phase, event)
             assert follow(once, event) is once
 
 
+def test_between_two_incarnations_there_is_nothing_to_wait_for() -> None:
+    """A15, S3: who waits for a restart is started, or has ended at once by whatever calls it off; asking again changes nothing."""
+    after = {event: follow(Phase.RESTARTING, event) for event in NEXT[Phase.RESTARTING]}
+    assert after.pop(Event.RESTART) is Phase.STARTING
+    assert after == {Event.STOP: Phase.STOPPED, Event.FAIL: Phase.FAILED, Event.KILL: Phase.KILLED}
+    for once in after.values():
+        for event in (Event.STOP, Event.KILL):
+            assert follow(once, event) is once
+
+
+def test_every_end_of_an_incarnation_may_be_followed_by_another() -> None:
+    """A15, S3: whatever phase ends in one of the ends may lead to a restart instead, but for the wait for a restart itself."""
+    ending = {phase for phase in Phase if Event.ENDED in NEXT[phase]}
+    assert ending == {phase for phase in Phase if Event.KEPT in NEXT[phase]}
+    assert {follow(phase, Event.ENDED) for phase in ending} == ENDED
+    assert {follow(phase, Event.KEPT) for phase in ending} == {Phase.RESTARTING}
+
+
 def test_only_one_line_changes_a_phase() -> None:
-    """A15: besides `__init__`, `Cell._follow` is the only function of the kernel that sets a phase, by the table."""
+    """A15: besides `__init__`, `Cell.follow` is the only function of the kernel that sets a phase, by the table."""
     setters: set[str] = set()
     for path in Path(cell_module.__file__).parent.rglob("*.py"):
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                targets = (node.targets for node in ast.walk(function) if isinstance(node, ast.Assign))
-                if any(isinstance(one, ast.Attribute) and one.attr == "phase" for each in targets for one in each):
+                stores = (node for node in ast.walk(function) if isinstance(node, ast.Attribute))
+                if any(node.attr == "phase" and isinstance(node.ctx, ast.Store) for node in stores):
                     setters.add(f"{path.stem}.{function.name}")
 
-    assert setters == {"cell.__init__", "cell._follow"}
+    assert setters == {"incarnation.__init__", "cell.follow"}
 
 
 # -- the phases that an actor shows ------------------------------------------------------------------------------------
@@ -130,6 +148,25 @@ class Slow(histrio.Actor[str]):
 
     async def stopped(self, reason: histrio.Reason) -> None:
         await self.gates.stopped.wait()
+
+
+def open_gates() -> Gates:
+    """Gates that all stand open."""
+    gates = Gates()
+    for gate in (gates.started, gates.handled, gates.stopped, gates.cleaned):
+        gate.set()
+    return gates
+
+
+BACKOFF_S: Final = 10
+
+
+async def supervise_slow(system: histrio.System, gates: Gates) -> histrio.Ref[str]:
+    """A slow actor that has started, and is started again some time after a failure."""
+    spec = histrio.child("slow", Slow, gates).with_(restart=histrio.TRANSIENT)
+    backoff = histrio.Backoff(first_s=BACKOFF_S, jitter=0)
+    above = await system.spawn(histrio.child("above", histrio.Supervisor, spec, backoff=backoff))
+    return above.child(spec)
 
 
 async def spawn_slow(system: histrio.System, nursery: trio.Nursery, gates: Gates) -> histrio.Ref[str]:
@@ -174,22 +211,94 @@ async def test_the_phases_of_an_actor_that_stops() -> None:
     assert caught.value.reason.end is End.STOPPED
 
 
-@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RUNNING, Phase.DRAINING, Phase.STOPPING])
+async def test_the_phases_of_an_actor_that_is_paused() -> None:
+    """A15, S6: it runs until no handler does; then it is paused, whatever comes in, until it is resumed or stopped."""
+    gates = Gates()
+    async with histrio.open_system() as system, trio.open_nursery() as nursery:
+        slow = await spawn_slow(system, nursery, gates)
+        phases = slow.watch()
+        for step in (
+            gates.started.set,
+            lambda: slow.tell_nowait("in hand"),
+            slow.control.pause,
+            gates.handled.set,
+            slow.control.resume,
+            slow.control.pause,
+            lambda: slow.tell_nowait("last"),
+            slow.control.stop,
+            gates.stopped.set,
+            gates.cleaned.set,
+        ):
+            step()
+            await settle()
+        assert slow.control.is_done
+
+        starting, running, paused, draining = Phase.STARTING, Phase.RUNNING, Phase.PAUSED, Phase.DRAINING
+        seen = [phase async for phase in phases]
+        assert seen == [starting, running, paused, running, paused, draining, Phase.STOPPING, Phase.STOPPED]
+
+
+async def test_the_phases_of_an_actor_that_is_started_again(autojump_clock: trio.testing.MockClock) -> None:
+    """A15, S3, S6: it fails, waits for its restart, and starts anew; paused all the while, it is paused when it has started."""
+    gates = open_gates()
+    async with histrio.open_system() as system:
+        slow = await supervise_slow(system, gates)
+        phases = slow.watch()
+        await slow.tell("fail")
+        await trio.sleep(BACKOFF_S - 1)
+        slow.control.pause()
+        await trio.sleep(2)
+        slow.control.resume()
+        await slow.control.stop()
+
+        running, restarting, paused = Phase.RUNNING, Phase.RESTARTING, Phase.PAUSED
+        seen = [phase async for phase in phases]
+        again = [Phase.STARTING, running, paused, running, Phase.DRAINING, Phase.STOPPING, Phase.STOPPED]
+        assert seen == [running, Phase.FAILING, restarting, *again]
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.RUNNING, Phase.PAUSED, Phase.DRAINING, Phase.STOPPING])
 async def test_an_actor_can_be_killed_in_every_phase(phase: Phase) -> None:
     """A15, S6: it is dying until the last of it has unwound, and then it was killed."""
     gates = Gates()
     async with histrio.open_system() as system, trio.open_nursery() as nursery:
         slow = await bring_to(phase, system, nursery, gates)
         assert slow.control.status() is phase
-        slow.control.kill("no longer needed")
+        killed = slow.control.kill("no longer needed")
         await settle()
         assert slow.control.status() is Phase.DYING
+        assert not killed.is_done
         gates.cleaned.set()
-        await slow.join()
+        assert await killed is Phase.KILLED
         with pytest.raises(histrio.ActorStopped, match="no longer needed") as caught:
             slow.control.status()
 
     assert caught.value.reason.end is End.KILLED
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+async def test_an_actor_can_be_ended_while_it_waits_for_a_restart(
+    how: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A15, S6: nothing of it runs, so it has ended at once, as it was asked to; the backoff does not start it any more."""
+    gates = open_gates()
+    async with histrio.open_system() as system:
+        slow = await supervise_slow(system, gates)
+        await slow.tell("fail")
+        await trio.sleep(BACKOFF_S / 2)
+        assert slow.control.status() is Phase.RESTARTING
+        assert not slow.control.is_done
+        control, phase = slow.control, Phase.KILLED if how == "kill" else Phase.STOPPED
+        ended = control.kill("no longer needed") if how == "kill" else control.stop(why="no longer needed")
+
+        assert ended.is_done
+        assert await ended is phase
+        assert slow.control.is_done
+        await trio.sleep(2 * BACKOFF_S)
+        with pytest.raises(histrio.ActorStopped, match="no longer needed") as caught:
+            slow.control.status()
+        assert caught.value.reason.end.value == phase.value
+        assert (await slow.monitor()).incarnation == 1
 
 
 @pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.DRAINING])
@@ -222,6 +331,8 @@ async def bring_to(phase: Phase, system: histrio.System, nursery: trio.Nursery, 
     if phase is not Phase.STARTING:
         gates.started.set()
         await settle()
+    if phase is Phase.PAUSED:
+        await slow.control.pause()
     if phase is Phase.DRAINING:
         slow.tell_nowait("last")
     if phase in (Phase.DRAINING, Phase.STOPPING):
@@ -232,7 +343,7 @@ async def bring_to(phase: Phase, system: histrio.System, nursery: trio.Nursery, 
 
 # -- whatever happens to it --------------------------------------------------------------------------------------------
 
-HAPPENINGS: Final = ("stop", "kill", "fail", "started", "handled", "stopped")
+HAPPENINGS: Final = ("stop", "kill", "fail", "pause", "resume", "started", "handled", "stopped")
 
 
 def happen(what: str, actor: Cell, gates: Gates) -> None:
@@ -243,6 +354,8 @@ def happen(what: str, actor: Cell, gates: Gates) -> None:
         "stopped": gates.stopped.set,
         "stop": actor.stop,
         "kill": actor.kill,
+        "pause": actor.open_lane().pause,
+        "resume": actor.open_lane().resume,
         "fail": lambda: actor.fail(ValueError("drawn")),
     }
     gate_of[what]()
@@ -295,7 +408,7 @@ drawn: Final = st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.booleans()), m
 @example(happenings=[("started", False), ("handled", False), ("stopped", False), ("stop", True), ("kill", False)])
 @example(happenings=[("started", False), ("handled", False), ("stopped", False), ("stop", True), ("fail", False)])
 def test_whatever_happens_to_it_an_actor_ends_as_the_worst_of_it_says(happenings: list[tuple[str, bool]]) -> None:
-    """A10, A15: a failure in any phase is the end's cause; else a kill, if there was something left to end."""
+    """A10, A15: a failure in any phase is the end's cause; else a kill, if there was something left to end; a pause is none."""
     ends: list[End] = []
     with contextlib.suppress(histrio.SystemFailed):
         trio.run(live_through, happenings, ends, clock=trio.testing.MockClock(autojump_threshold=0))

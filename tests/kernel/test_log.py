@@ -156,7 +156,7 @@ async def test_a_foreign_file_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(0, "pwrite", errno.ENOSPC), Fault(0, "pwrite", short=True), Fault(0, "fsync")],
+    [Fault(0, "pwrite", errno.ENOSPC), Fault(0, "pwrite", errno.ENOSPC, short=True), Fault(0, "fsync")],
     ids=["full", "short", "sync"],
 )
 async def test_a_failing_disk_acknowledges_nothing(fault: Fault) -> None:

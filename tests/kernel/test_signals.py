@@ -1,82 +1,30 @@
-"""J1: what happens to an actor can be heard, in order and without a gap, and listening changes nothing."""
+"""J1: what happens to an actor can be heard, in order and without a gap."""
 
 import gc
-from collections.abc import Callable
 from itertools import groupby
-from typing import Final
 
-import attrs
 import pytest
 import trio
 import trio.testing
+from tests.kernel.hearing import Do, Lossy, Worker, of, settle
 
 import histrio
 from histrio import Kind, Signal
 
 Clock = trio.testing.MockClock
 
-
-async def settle() -> None:
-    """Let every task go as far as it can."""
-    await trio.testing.wait_all_tasks_blocked()
-
-
-@attrs.frozen
-class Do(histrio.Request[str]):
-    what: str
-
-
-class Worker(histrio.Actor[Do]):
-    inbox_max = 2
-
-    async def receive(self, message: Do) -> str:
-        match message.what:
-            case "io":
-                await self.io(trio.sleep, 1)
-            case "spawn":
-                await self.spawn(Worker, name="child")
-            case "join":
-                child = await self.spawn(Worker)
-                child.control.stop()
-                await child.join()
-            case "tell":
-                await self.ref.tell(Do("nothing"))
-            case "ask":
-                await self.ref.ask(Do("nothing"))
-            case "select":
-                return (await self.select(Do)).what
-            case "filter":
-                return (await self.filter(lambda m: m.what == "wanted")).what
-            case "refuse":
-                raise histrio.Refusal("not today")
-            case "fail":
-                raise ValueError("broken")
-            case "hold":
-                await trio.sleep(1)
-            case _:
-                pass
-        return message.what
-
-
-class Lossy(Worker):
-    overflow = histrio.DROP_OLD
-
-
-def of(path: str, heard: list[Signal]) -> list[Kind]:
-    """The kinds of that actor's signals, in order."""
-    return [signal.kind for signal in heard if signal.path == path]
+START, RECEIVE, USE, RESOLVED, RESUME = Kind.START, Kind.RECEIVE, Kind.USE, Kind.RESOLVED, Kind.RESUME
+SEND, SPAWN, JOIN, BACKOFF, DROP = Kind.SEND, Kind.SPAWN, Kind.JOIN, Kind.BACKOFF, Kind.DROP
+TIMER, CRASH, RESTART, CONTROL, STOP = Kind.TIMER, Kind.CRASH, Kind.RESTART, Kind.CONTROL, Kind.STOP
 
 
 def assert_dense(heard: list[Signal]) -> None:
-    """Each actor's signals are numbered 1, 2, 3 ..."""
+    """Each actor's signals are numbered 1, 2, 3 ..., from one restart to the next too."""
     for path, signals in groupby(sorted(heard, key=lambda signal: signal.path), key=lambda signal: signal.path):
-        seqs = [(signal.incarnation, signal.seq) for signal in signals]
-        assert seqs == [(1, number) for number in range(1, len(seqs) + 1)], path
-
-
-START, RECEIVE, USE, RESOLVED, RESUME = Kind.START, Kind.RECEIVE, Kind.USE, Kind.RESOLVED, Kind.RESUME
-SEND, SPAWN, JOIN, BACKOFF, DROP = Kind.SEND, Kind.SPAWN, Kind.JOIN, Kind.BACKOFF, Kind.DROP
-CRASH, CONTROL, STOP = Kind.CRASH, Kind.CONTROL, Kind.STOP
+        incarnation = 1
+        for number, signal in enumerate(signals, 1):
+            incarnation += signal.kind is RESTART
+            assert (signal.incarnation, signal.seq) == (incarnation, number), path
 
 
 @pytest.mark.parametrize(
@@ -88,6 +36,7 @@ CRASH, CONTROL, STOP = Kind.CRASH, Kind.CONTROL, Kind.STOP
         ("join", [SPAWN, JOIN, RESUME]),
         ("tell", [SEND, RECEIVE]),
         ("ask", [SEND, RECEIVE, RESUME]),
+        ("timer", [TIMER, RECEIVE]),
         ("refuse", []),
     ],
 )
@@ -211,10 +160,56 @@ async def test_what_was_done_to_an_actor_from_outside_is_heard(what: str, autoju
         system.listen(heard.append)
         worker = await system.spawn(Worker, name="worker")
         await settle()
-        (worker.control.stop if what == "stop" else worker.control.kill)()
-        await worker.join()
+        await (worker.control.stop if what == "stop" else worker.control.kill)()
 
     assert [(signal.kind, signal.detail) for signal in heard if signal.path == "/worker"][1:-1] == [(CONTROL, what)]
+
+
+async def test_pausing_and_stepping_is_heard(autojump_clock: Clock) -> None:
+    """J1, S6: CONTROL tells of each change of what is wanted of an actor; to want what is wanted already changes nothing."""
+    heard: list[Signal] = []
+    async with histrio.open_system() as system:
+        worker = await system.spawn(Worker, name="worker")
+        system.listen(heard.append)
+        worker.control.resume()
+        await worker.control.pause()
+        await worker.control.pause()
+        await worker.tell(Do("nothing"))
+        await worker.control.step()
+        worker.control.resume()
+        worker.control.resume()
+
+        assert [(signal.kind, signal.detail) for signal in heard] == [
+            (CONTROL, "pause"),
+            (CONTROL, "step 1"),
+            (RECEIVE, Do("nothing")),
+            (CONTROL, "resume"),
+        ]
+
+
+async def test_a_restart_is_heard(autojump_clock: Clock) -> None:
+    """J1, S3: each incarnation ends with a STOP, the next begins with a RESTART that says why; the numbers go on."""
+    heard: list[Signal] = []
+    async with histrio.open_system() as system:
+        spec = histrio.child("worker", Worker)
+        above = await system.spawn(histrio.Supervisor, spec, name="above")
+        system.listen(heard.append)
+        worker = above.child(spec)
+        await worker.tell(Do("fail"))
+        await settle()
+        await worker.control.kill("unwanted")
+        await settle()
+        assert await worker.ask(Do("nothing")) == "nothing"
+
+    signals = [signal for signal in heard if signal.path == "/above/worker"]
+    assert [(signal.incarnation, signal.kind) for signal in signals] == [
+        *[(1, kind) for kind in (RECEIVE, CRASH, STOP)],
+        *[(2, kind) for kind in (RESTART, START, CONTROL, STOP)],
+        *[(3, kind) for kind in (RESTART, START, RECEIVE, CONTROL, STOP)],
+    ]
+    assert [signal.seq for signal in signals] == list(range(1, 13))
+    why = [str(signal.detail) for signal in signals if signal.kind in (STOP, RESTART)]
+    assert why[:4] == ["failed: ValueError: broken"] * 2 + ["killed (unwanted)"] * 2
 
 
 async def test_every_kind_is_heard_of(autojump_clock: Clock) -> None:
@@ -225,7 +220,7 @@ async def test_every_kind_is_heard_of(autojump_clock: Clock) -> None:
         async with histrio.open_system() as system:
             system.listen(heard.append)
             lossy = await system.spawn(Lossy, name="lossy")
-            for what in ("io", "spawn", "join", "tell"):
+            for what in ("io", "spawn", "join", "tell", "timer"):
                 await lossy.ask(Do(what))
             for what in ("hold", "nothing", "nothing", "nothing"):
                 await lossy.tell(Do(what))
@@ -233,6 +228,9 @@ async def test_every_kind_is_heard_of(autojump_clock: Clock) -> None:
             await trio.sleep(5)
             lossy.control.stop()
             await lossy.join()
+            spec = histrio.child("supervised", Worker)
+            above = await system.spawn(histrio.Supervisor, spec)
+            await above.child(spec).tell(Do("fail"))
             await (await system.spawn(Worker)).tell(Do("fail"))
             await system.wait()
 
@@ -275,198 +273,3 @@ async def test_an_actor_of_the_same_path_is_counted_anew(autojump_clock: Clock) 
             await worker.join()
 
     assert [signal.seq for signal in heard if signal.path == "/worker"] == [1, 2, 3] * 2
-
-
-# -- readers -----------------------------------------------------------------------------------------------------------
-
-
-async def test_a_reader_hears_from_when_it_is_attached_until_it_is_detached(autojump_clock: Clock) -> None:
-    """J1: readers come and go while actors run; detaching twice does nothing."""
-    heard: list[Signal] = []
-    async with histrio.open_system() as system:
-        worker = await system.spawn(Worker, name="worker")
-        await worker.ask(Do("nothing"))
-        detach = system.listen(heard.append)
-        await worker.ask(Do("io"))
-        detach()
-        detach()
-        await worker.ask(Do("io"))
-        assert of("/worker", heard) == [RECEIVE, USE, RESOLVED, RESUME]
-
-        detach = system.listen(heard.append)
-        await worker.ask(Do("nothing"))
-        assert of("/worker", heard) == [RECEIVE, USE, RESOLVED, RESUME, RECEIVE]
-        detach()
-
-
-async def test_attached_within_a_handler_or_while_it_waits(autojump_clock: Clock) -> None:
-    """J1: a reader that comes while handlers wait and mail is queued hears of all that follows, of children too."""
-    heard: list[Signal] = []
-    async with histrio.open_system() as system:
-        worker = await system.spawn(Worker, name="worker")
-        await worker.ask(Do("spawn"))
-        child = system.find(Worker, "/worker/child")
-        assert child is not None
-        await worker.tell(Do("io"))
-        await child.tell(Do("hold"))
-        await settle()
-        await child.tell(Do("nothing"))
-        system.listen(heard.append)
-        await trio.sleep(2)
-
-        assert of("/worker", heard) == [RESOLVED, RESUME]
-        assert of("/worker/child", heard) == [RECEIVE]
-
-
-async def test_every_reader_hears_everything(autojump_clock: Clock) -> None:
-    """J1: several readers hear the same; one that is attached twice hears twice, and each attachment ends by itself."""
-    first: list[Signal] = []
-    second: list[Signal] = []
-    async with histrio.open_system() as system:
-        worker = await system.spawn(Worker, name="worker")
-        detach_once = system.listen(first.append)
-        detach_again = system.listen(first.append)
-        system.listen(second.append)
-        await worker.ask(Do("nothing"))
-        assert (len(first), len(second)) == (2, 1)
-        detach_once()
-        await worker.ask(Do("nothing"))
-        assert (len(first), len(second)) == (3, 2)
-        detach_again()
-        await worker.ask(Do("nothing"))
-        assert (len(first), len(second)) == (3, 3)
-
-
-async def test_a_reader_that_raises_is_detached_and_reported(autojump_clock: Clock) -> None:
-    """J1: its error reaches whoever runs the system, once, and nobody else: not the actor, not the other readers."""
-    heard: list[Signal] = []
-    calls: list[Signal] = []
-    reports: list[histrio.HistrioError] = []
-
-    def broken(signal: Signal) -> None:
-        calls.append(signal)
-        raise KeyError("no such dashboard")
-
-    async with histrio.open_system(on_report=reports.append) as system:
-        worker = await system.spawn(Worker, name="worker")
-        system.listen(broken)
-        system.listen(heard.append)
-        for _ in range(3):
-            assert await worker.ask(Do("nothing")) == "nothing"
-
-    assert len(calls) == 1
-    assert of("/worker", heard)[:3] == [RECEIVE] * 3
-    assert [str(report) for report in reports] == [str(system.reports[0])]
-    assert "no such dashboard" in str(reports[0])
-
-
-async def test_a_reader_may_come_and_go_in_a_call(autojump_clock: Clock) -> None:
-    """J1: a reader that detaches itself, or attaches another, does so for the signals that follow."""
-    first: list[Signal] = []
-    second: list[Signal] = []
-
-    def once(signal: Signal) -> None:
-        first.append(signal)
-        detach()
-        system.listen(second.append)
-
-    async with histrio.open_system() as system:
-        worker = await system.spawn(Worker, name="worker")
-        detach = system.listen(once)
-        await worker.ask(Do("nothing"))
-        await worker.ask(Do("nothing"))
-
-        assert [signal.seq for signal in first] == [1]
-        assert [signal.seq for signal in second] == [2]
-
-
-async def test_a_reader_that_causes_signals_is_heard_in_order(autojump_clock: Clock) -> None:
-    """J1: each reader hears an actor's signals in the order of their numbers, also those that a reader causes."""
-    heard: list[Signal] = []
-    again = [Do("1"), Do("2"), Do("3")]
-
-    def resend(signal: Signal) -> None:
-        if signal.kind is DROP and again:
-            lossy.tell_nowait(again.pop())
-
-    async with histrio.open_system() as system:
-        lossy = await system.spawn(Lossy, name="lossy")
-        system.listen(resend)
-        system.listen(heard.append)
-        await lossy.tell(Do("hold"))
-        await settle()
-        for number in range(4, 8):
-            await lossy.tell(Do(f"{number}"))
-        kinds = of("/lossy", heard)
-        assert system.tree().children[0].queued == 2
-
-    assert kinds.count(DROP) == 5  # two of those that this test sends, and three that `resend` does
-    assert [signal.seq for signal in heard] == list(range(1, len(heard) + 1))
-
-
-async def test_nothing_is_left_of_a_reader_that_has_gone(autojump_clock: Clock) -> None:
-    """J1: without a reader the inboxes are on their fast path again, and no actor's gate knows of it."""
-    async with histrio.open_system() as system:
-        worker = await system.spawn(Worker, name="worker")
-        await worker.ask(Do("spawn"))
-        paths = ("/worker", "/worker/child")
-        cells = [cell for path in paths if (cell := system._cell_at(path))]
-        assert len(cells) == 2
-        before = [(cell.inbox.limit, cell.turn.gate) for cell in cells]
-        detach = system.listen(lambda _: None)
-        during = [(cell.inbox.limit, cell.turn.gate) for cell in cells]
-        detach()
-
-        assert before == [(cell.inbox.limit, cell.turn.gate) for cell in cells]
-        assert all(limit == -1 and gate for limit, gate in during)
-
-
-# -- listening changes nothing -----------------------------------------------------------------------------------------
-
-PROGRAM: Final = (
-    "io",
-    "tell",
-    "nothing",
-    "ask",
-    "refuse",
-    "select",
-    "io",
-    "nothing",
-    "spawn",
-    "filter",
-    "wanted",
-    "hold",
-)
-
-
-@pytest.mark.parametrize("kind", [Worker, Lossy])
-async def test_a_program_runs_alike_whether_it_is_heard_or_not(kind: type[Worker], autojump_clock: Clock) -> None:
-    """J1: with and without a reader every ask has the same outcome, at the same time, and as much is dropped."""
-
-    async def outcomes(listen: Callable[[histrio.System], object]) -> list[object]:
-        results: list[object] = []
-
-        async def ask(worker: histrio.Ref[Do], number: int, what: str) -> None:
-            try:
-                answer: object = await worker.ask(Do(what))
-            except histrio.HistrioError as error:
-                answer = type(error)
-            results.append((number, answer, trio.current_time() - begun))
-
-        async with histrio.open_system() as system, trio.open_nursery() as nursery:
-            begun = trio.current_time()
-            listen(system)
-            worker = await system.spawn(kind, name="worker")
-            for number, what in enumerate(PROGRAM):
-                nursery.start_soon(ask, worker, number, what)
-                await settle()
-            await trio.sleep(10)
-            results.append(system.tree().children[0].dropped)
-            system.kill()
-        return sorted(results, key=repr)  # Trio draws the order of those who are answered at once
-
-    heard: list[Signal] = []
-    unheard = await outcomes(lambda system: system)
-
-    assert await outcomes(lambda system: system.listen(heard.append)) == unheard
-    assert len(heard) > 20

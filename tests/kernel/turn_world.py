@@ -227,7 +227,7 @@ class World:
             if seat is self.aborting:  # its wait ends with the abort, after what that has caused
                 self.waiters[future] = [seat]
                 continue
-            stood = type(future).__name__ == "_Standing" and getattr(future, "inbox", None) is seat.place.ref._inbox
+            stood = type(future).__name__ == "Standing" and getattr(future, "inbox", None) is seat.place.ref._inbox
             self.tell(seat.place.model.ended, seat.number, let_in=stood and state == VALUE)
 
     def _not_handled(self, message: object) -> None:

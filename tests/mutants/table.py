@@ -205,8 +205,8 @@ MUTANTS: Final = (
     Mutant(
         "stops-with-handlers-in-flight",
         "turn.py",
-        "                and not self.suspended\n",
-        "",
+        "            if self.tells_quiet and not self.suspended:\n",
+        "            if self.tells_quiet:\n",
         "an actor has drained when its waiting handlers have ended too",
         BOUNDS,
     ),
@@ -425,7 +425,7 @@ MUTANTS: Final = (
     # -- the actor's nursery ---------------------------------------------------------------------------------------
     Mutant(
         "workers-inherit",
-        "cell.py",
+        "incarnation.py",
         "        self.base.run(functools.partial(self.nursery.start_soon, self._work, name=self.path))",
         "        self.nursery.start_soon(self._work, name=self.path)",
         "a worker that a handler starts does not begin in that handler's context (A4)",

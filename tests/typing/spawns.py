@@ -52,6 +52,15 @@ async def a_ref_takes_what_the_actor_declares(system: histrio.System) -> None:
     assert_type(await system.spawn(Cell[int], 1), histrio.Ref[Put[int]])
 
 
+async def a_child_is_spawned_as_its_class_is(system: histrio.System) -> None:
+    """S1, S4: `child` takes keywords too; what it gives has all that it needs, so no argument goes with it."""
+    counter = histrio.child("counter", Counter, 1)
+    assert_type(counter, histrio.Child[int])
+    assert_type(await system.spawn(counter), histrio.Ref[int])
+    assert_type(await system.spawn(histrio.child(None, Store, Path("kv.log"), sync=False), name="x"), histrio.Ref[str])
+    await system.spawn(counter, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 async def wrong_arguments_are_refused(system: histrio.System) -> None:
     """S4: `spawn` takes the arguments of the class, by position."""
     await system.spawn(Store, "kv.log")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -73,6 +82,7 @@ class Parent(histrio.Actor[int]):
     async def started(self) -> None:
         """S4: a child's ref is typed as one of the system is, and its arguments are checked."""
         assert_type(await self.spawn(Counter, 1), histrio.Ref[int])
+        assert_type(await self.spawn(histrio.child("counter", Counter, 1)), histrio.Ref[int])
         assert_type(self.ref, histrio.Ref[int])
         await self.spawn(Counter, "one")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         self.tell_first(3)

@@ -7,10 +7,11 @@ from typing import Final
 
 from histrio.cli.command import EXITS, Command, Refused, say
 from histrio.cli.run import RUN
+from histrio.cli.tree import TREE
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Final[tuple[Command, ...]] = (RUN,)
+COMMANDS: Final[tuple[Command, ...]] = (RUN, TREE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,9 +6,11 @@ import argparse
 import logging
 import math
 import traceback
+from collections.abc import Awaitable, Callable
 from typing import Final, final
 
 import trio
+from outcome import acapture
 
 from histrio.actor import Actor
 from histrio.cli.command import Command, say
@@ -17,7 +19,10 @@ from histrio.cli.target import Target, load
 from histrio.system import System, open_system
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, SystemFailed
 
-__all__ = ["RUN"]
+__all__ = ["RUN", "Beside", "Service", "add_actor_arguments", "serve", "set_up_logging"]
+
+Beside = Callable[[System, Callable[[str], None]], Awaitable[None]]
+"""What goes on beside the actor. It is given the system, and a function that has the actor stopped and says why."""
 
 _DESCRIPTION: Final = """\
 Open a system, spawn the actor in it, and wait for its end.
@@ -26,7 +31,8 @@ The first SIGINT or SIGTERM closes its intake: what was accepted is handled, its
 and the exit code is 0. A second signal kills. Logs go to stderr."""
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_actor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which actor, what it is called, and how long it may take to stop."""
     parser.add_argument("actor", metavar="module:Actor", help="an actor class, or a functools.partial of one")
     parser.add_argument("--name", metavar="N", type=_name, help="its name (default: the class's, in small letters)")
     parser.add_argument(
@@ -52,9 +58,19 @@ def _seconds(text: str) -> float:
 
 def _run(given: argparse.Namespace) -> int:
     target = load(given.actor)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")  # the module's own wins
+    set_up_logging()
+    return serve(Service(target, given.name, given.grace))
+
+
+def set_up_logging() -> None:
+    """Log to stderr, unless the user's module has set logging up when it was imported."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+
+def serve(service: Service) -> int:
+    """Serve until it is over, and tell of failures; the value is the exit code."""
     try:
-        return trio.run(_Service(target, given.name or target.name, given.grace).serve)
+        return trio.run(service.serve)
     except SystemFailed as failed:
         return _tell_failures(failed.failures)
     except ActorFailed as failed:  # it did not even start
@@ -62,14 +78,17 @@ def _run(given: argparse.Namespace) -> int:
 
 
 @final
-class _Service:
+class Service:
     """One actor, served until it has ended or somebody wants it to."""
 
-    def __init__(self, target: Target, name: str, grace_s: float | None) -> None:
+    def __init__(self, target: Target, name: str | None, grace_s: float | None, beside: Beside | None = None) -> None:
         self._target: Final = target
-        self._name: Final = name
+        self._name: Final = name or target.name
         self._grace_s: Final = grace_s
+        self._beside: Final = beside
         self._system: System | None = None
+        self._leaves = False
+        """Whether what goes on beside the actor has had it stopped: then it need not have ended in time."""
 
     async def serve(self) -> int:
         """Spawn the actor, wait for its end, and return the exit code.
@@ -81,11 +100,20 @@ class _Service:
         with stopping.heeded():  # until the system is closed: a second signal may come then
             async with open_system() as self._system:
                 reason = await self._until_over(self._system)
-        if reason.end is End.STOPPED:
+        if reason.end is End.STOPPED or (self._leaves and stopping.last is None):
             return 0
         return 1 if stopping.last is None else 128 + stopping.last
 
     async def _until_over(self, system: System) -> Reason:
+        if self._beside is None:
+            return await self._until_ended(system)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beside, system, self._leave)
+            over = await acapture(self._until_ended, system)  # so that an error leaves bare, in no group
+            nursery.cancel_scope.cancel()
+        return over.unwrap()
+
+    async def _until_ended(self, system: System) -> Reason:
         try:
             ref = await system.spawn(self._target.make, name=self._name)
             say(f"{ref.path} has started")
@@ -97,6 +125,10 @@ class _Service:
             say(f"{over.path} has ended: {over.reason}")
             return over.reason
         raise AssertionError(f"an actor that has ended is {phase}")
+
+    def _leave(self, why: str) -> None:
+        self._leaves = True
+        self._stop(why)
 
     def _stop(self, why: str) -> None:
         ref = None if self._system is None else self._system.find(Actor, f"/{self._name}")
@@ -116,5 +148,5 @@ def _tell_failures(failures: tuple[ActorFailed, ...]) -> int:
 
 
 RUN: Final = Command(
-    name="run", about="run one actor", description=_DESCRIPTION, add_arguments=_add_arguments, run=_run
+    name="run", about="run one actor", description=_DESCRIPTION, add_arguments=add_actor_arguments, run=_run
 )

@@ -29,7 +29,7 @@ refused until it is opened again, and then begins at its last synced length.
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from errno import EIO
+from errno import ENOSPC
 from pathlib import Path
 from typing import Final, TypeVar, TypeVarTuple, final
 
@@ -243,10 +243,10 @@ class RealDisk:
         self._must(file, "fsync", self._sys.fsync, file.fd)
 
     def _write_whole(self, fd: int, data: bytes, offset: int) -> None:
-        """A write that ends early is a failure: what is wrong will be wrong for the rest as well."""
+        """A write that ends early is a failure: there was room for no more."""
         written = self._sys.pwrite(fd, data, offset)
         if written != len(data):
-            raise OSError(EIO, f"only {written} of {len(data)} bytes were written; is the disk full?")
+            raise OSError(ENOSPC, f"only {written} of {len(data)} bytes were written")
 
     def _must(self, file: RealFile, step: str, call: Callable[[*Ts], object], *args: *Ts) -> None:
         """Make a call that leaves nothing certain if it fails: then *file* is refused from here on."""

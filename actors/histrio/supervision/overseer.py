@@ -1,0 +1,458 @@
+"""Which children are started, stopped and started again, and when a supervisor gives up (S1, S2, S3).
+
+It decides at the very moment at which a child has ended, synchronously, one event after the other; it has no task.
+"""
+
+# Design note
+# -----------
+# OTP's supervisor is a process that handles one event at a time and blocks while it stops and starts children. Here a
+# child that is slow to start would then hold up the restart of its siblings, and a sibling that dies while another one
+# waits for it in its `started()` would not come back until that start has timed out. So nothing blocks: whatever takes
+# time (a halt, a start, a backoff) ends in an event, and what is still to do is data, the *plan*.
+#
+# A plan says which children are to be halted, from right to left, one after the other, and which are to be started
+# then, from left to right, each when the one before it is up. ONE_FOR_ONE needs no plan. A child of the group that
+# ends while a plan is carried out begins a new plan, which counts as a restart like any other.
+#
+# Rules are those of OTP's supervisor.erl: what counts as a restart, what is forgotten, what starts again together.
+# Where we differ: the inbox survives; siblings are halted at once and started after the backoff; restarts of a
+# ONE_FOR_ONE supervisor do not wait for each other.
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Never, TypeVar, cast, final
+
+from trio.lowlevel import disable_ki_protection, enable_ki_protection
+
+from histrio.ref import Ref
+from histrio.spawning import House, Nest, attach, place
+from histrio.supervision.errors import ChildRunning, TooManyRestarts
+from histrio.supervision.kid import Kid
+from histrio.supervision.rules import Rules
+from histrio.supervision.spec import AutoShutdown, Child, Restart, Strategy
+from histrio_kernel.cell import Cell
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason
+from histrio_kernel.futures import ERROR, PENDING, VALUE, Promise
+from histrio_kernel.lifecycle import ENDED, Phase
+
+__all__ = ["Overseer"]
+
+T = TypeVar("T")
+_SUPERVISES: Final = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PAUSED})
+
+
+@final
+class _Plan:
+    """What is still to do: whom to halt, then whom to start, in this order."""
+
+    __slots__ = ("call_off", "due", "on_done", "start", "stop")
+
+    def __init__(self, stop: list[Kid], start: list[Kid], on_done: Callable[[], None] | None = None) -> None:
+        self.stop: Final = deque(stop)
+        self.start: Final = deque(start)
+        self.on_done: Final = on_done
+        self.due = True
+        self.call_off: Callable[[], None] | None = None
+
+
+@final
+class Overseer:
+    """The guardian of one supervisor's children, for one incarnation of the supervisor.
+
+    Invariants: every kid with a cell is in `cell.children` under its name; while `closing` nothing is started.
+    """
+
+    def __init__(self, cell: Cell, house: House, rules: Rules) -> None:
+        self._cell: Final = cell
+        self._house: Final = house
+        self.rules: Final = rules
+        self.kids: Final[dict[str, Kid]] = {}
+        self._plan: _Plan | None = None
+        self._giving_up = False
+        self._ends: Final[deque[tuple[float, str, ActorFailed | Reason]]] = deque()
+        self._events: Final[deque[Callable[[], None]]] = deque()
+        self._settled: Promise[None] | None = None
+
+    # -- one event after the other -------------------------------------------------------------------------------
+
+    @enable_ki_protection
+    def _happens(self, event: Callable[[], None]) -> None:
+        """Handle `event` now, or after the one that is being handled and has caused it."""
+        self._events.append(event)
+        if len(self._events) == 1:
+            while self._events:
+                try:
+                    self._events[0]()
+                    self._carry_on()
+                finally:
+                    self._events.popleft()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the supervisor itself ends, in whatever way."""
+        return self._cell.phase not in _SUPERVISES
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing is started any more."""
+        return self._giving_up or self.is_stopping
+
+    async def settled(self) -> None:
+        """Wait until no plan is being carried out."""
+        while self._plan is not None:
+            if self._settled is None:
+                self._settled = Promise(self._cell.engine)
+            await self._settled
+
+    # -- what the cell asks (Guardian) ---------------------------------------------------------------------------
+
+    def keeps(self, child: Cell) -> bool:
+        """Whether a child that ends may live again."""
+        kid = self.kids.get(child.name)
+        reason = child.reason
+        if kid is None or kid.cell is not child or reason is None or self.closing:
+            return False
+        if kid.dismissed or reason.end is End.CANCELLED or kid.spec.restart is Restart.TEMPORARY:
+            return False
+        if kid.halting or self._is_to_be_halted(kid):
+            return not kid.is_awaited
+        if kid.is_awaited:
+            return False
+        return kid.spec.restart is Restart.PERMANENT or reason.end is not End.STOPPED
+
+    def _is_to_be_halted(self, kid: Kid) -> bool:
+        """Whether the plan is to end it anyway, so that its own end counts for nothing."""
+        return self._plan is not None and kid in self._plan.stop
+
+    def child_over(self, child: Cell, failure: ActorFailed | None) -> None:
+        """A child's incarnation has ended; or a child that was spawned by hand, without a supervisor's care."""
+        kid = self.kids.get(child.name)
+        if kid is None or kid.cell is not child:
+            if failure is not None:
+                self._cell.fail(failure)
+            return
+        self._happens(functools.partial(self._over, kid, child))
+
+    # -- starting ------------------------------------------------------------------------------------------------
+
+    def add(self, name: str, spec: Child[Never]) -> Kid:
+        """A child that is to be started, to the right of the others."""
+        kid = self.kids[name] = Kid(name, spec, self._is_up)
+        return kid
+
+    async def start(self, kid: Kid) -> Ref[object]:
+        """Start a child, wait until it is up, and give its ref.
+
+        Raises:
+            ActorStopped: why it did not start; it is not tried again. Or its supervisor starts none any more.
+            ChildRunning: somebody else has started it meanwhile.
+        """
+        await self.settled()
+        if kid.cell is not None or kid.first is not None:
+            raise ChildRunning(f"{self._cell.path}: child {kid.name!r} is there already, it was started meanwhile")
+        first: Promise[Ref[object]] = Promise(self._cell.engine)
+        kid.first = first
+        self._happens(functools.partial(self._begin, kid))
+        try:
+            return await first
+        finally:
+            kid.first = None
+            if self._giving_up:
+                await self._until_given_up()
+
+    async def _until_given_up(self) -> None:
+        """The supervisor is about to fail: whoever still starts something is cancelled by that."""
+        never: Promise[None] = Promise(self._cell.engine)
+        await never
+
+    def _begin(self, kid: Kid) -> None:
+        """Begin an incarnation of `kid`; its first, or another one at its old place."""
+        kid.stop_waiting()
+        nursery = self._cell.io_nursery
+        if self.closing or nursery is None:
+            if kid.first is not None and kid.is_awaited:
+                kid.first._settle(ERROR, self._takes_none())
+            return
+        if not kid.is_down:
+            return  # a plan has begun it, and whoever waits for its start hears of that
+        try:
+            actor = self._cell.base.run(self._make, kid)
+            placed = self._place(kid, actor) if kid.cell is None else None
+        except Exception as error:
+            self._not_made(kid, error)
+            return
+        kid.dismissed = False
+        if placed is not None:
+            cell = kid.cell = placed
+            cell.started = Promise(cell.engine)
+            if kid.begun:
+                self._sort(cast("dict[str, Cell]", self._cell.children))
+            self._cell.base.run(cell.start, nursery)
+        else:
+            cell = cast(Cell, kid.cell)
+            attach(actor, cell)
+            cell.restart(nursery, actor)
+        kid.begun, kid.resting = True, False
+        assert cell.started is not None
+        if cell.started._state == PENDING:
+            cell.started._attach(kid)
+        else:
+            kid.settled(cell.started)
+
+    def _place(self, kid: Kid, actor: object) -> Cell:
+        """A new place for it, unless somebody else has taken it."""
+        if kid.name in (self._cell.children or ()):
+            raise ValueError(f"{self._cell.path} has a child called {kid.name!r} already, which was spawned by hand")
+        return place(cast(Nest, self._cell), kid.name, kid.spec.settings, actor)
+
+    def _takes_none(self) -> ActorStopped:
+        reason = self._cell.reason or Reason(End.FAILED, "it gives up", self._last_failure())
+        return ActorStopped(self._cell.path, reason, "it starts no children any more")
+
+    @disable_ki_protection
+    def _make(self, kid: Kid) -> object:
+        if not kid.needs_siblings:
+            return kid.spec.make()
+        refs = {id(one.spec.ref): self.ref_of(one) for one in self.kids.values() if one.cell is not None}
+        return kid.spec.make_beside(refs)
+
+    def _not_made(self, kid: Kid, error: Exception) -> None:
+        """Its constructor raised."""
+        failure = ActorFailed(f"{self._cell.path}/{kid.name}", error, "it could not be made")
+        if kid.first is not None and kid.is_awaited and kid.cell is None:
+            self._leave_plan(kid)
+            kid.first._settle(ERROR, failure)
+        else:
+            self._cell.engine.report(failure)
+            if kid.cell is not None:
+                kid.cell.last_failure = error
+                kid.cell.reason = failure.reason
+            kid.begun, kid.resting = True, kid.cell is not None
+            self._again(kid, failure, at_once=False)
+
+    def _sort(self, children: dict[str, Cell]) -> None:
+        """One has come back: the cells of children stand in the order of the kids again."""
+        cells = {name: children[name] for name in self.kids if name in children}
+        others = {name: cell for name, cell in children.items() if name not in cells}
+        children.clear()
+        children.update(others)
+        children.update(cells)
+
+    def _is_up(self, kid: Kid) -> None:
+        """Its `started()` has returned."""
+        self._happens(functools.partial(self._up, kid))
+
+    def _up(self, kid: Kid) -> None:
+        kid.up = True
+        kid.up_since = self._cell.engine.now()
+        if kid.first is not None and kid.is_awaited:
+            kid.first._settle(VALUE, self.ref_of(kid))
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def _over(self, kid: Kid, cell: Cell) -> None:
+        """Nothing of this incarnation runs any more."""
+        gone = cell.phase in ENDED
+        called_off = kid.resting  # else it is an incarnation that has ended
+        was_up, kid.up = kid.up, False
+        halting, kid.halting = kid.halting or self._is_to_be_halted(kid), False
+        kid.resting = not gone
+        kid.stop_waiting()
+        if was_up and self.rules.backoff is not None and self._up_s(kid) >= self.rules.backoff.reset_s:
+            kid.in_a_row = 0
+        failure = None if called_off else cell.failure()
+        if gone:
+            kid.cell = None
+        reason = cell.reason
+        assert reason is not None
+        if kid.first is not None and kid.is_awaited and not was_up and (failure is not None or not halting):
+            self._leave_plan(kid)
+            kid.first._settle(ERROR, failure or ActorStopped(cell.path, reason))
+            return
+        if failure is not None:
+            self._cell.engine.report(failure)
+        if kid.dismissed and gone:
+            kid.dismissed = False
+            self._leave_plan(kid)
+            halting = True
+        if kid.dismissed or halting or self.closing:
+            if gone and kid.spec.restart is Restart.TEMPORARY:
+                self.forget(kid)
+        elif gone:
+            self._ended_by_itself(kid, called_off=called_off)
+        else:
+            self._again(kid, failure or reason)
+
+    def _up_s(self, kid: Kid) -> float:
+        """How long this incarnation has been up."""
+        return self._cell.engine.now() - kid.up_since
+
+    def forget(self, kid: Kid) -> None:
+        """Nothing is known of it any more."""
+        if self.kids.get(kid.name) is kid:
+            del self.kids[kid.name]
+        self._leave_plan(kid)
+
+    def _leave_plan(self, kid: Kid) -> None:
+        """The plan will not start it."""
+        if self._plan is not None and kid in self._plan.start:
+            self._plan.start.remove(kid)
+
+    def _ended_by_itself(self, kid: Kid, *, called_off: bool) -> None:
+        """It will not be started again, by its restart type; or because its backoff was called off."""
+        self._leave_plan(kid)
+        if kid.spec.restart is Restart.TEMPORARY or self.rules.forgets:
+            self.forget(kid)
+        if kid.spec.significant and not called_off and self._is_enough(kid):
+            self._cell.stop(f"its significant child {kid.name!r} has ended, and auto_shutdown is"
+                            f" {self.rules.auto_shutdown.name}")  # fmt: skip
+
+    def _is_enough(self, kid: Kid) -> bool:
+        if self.rules.auto_shutdown is AutoShutdown.ALL_SIGNIFICANT:
+            others = (one for one in self.kids.values() if one is not kid and one.spec.significant)
+            return all(one.cell is None for one in others)
+        return self.rules.auto_shutdown is AutoShutdown.ANY_SIGNIFICANT
+
+    # -- starting again ------------------------------------------------------------------------------------------
+
+    def _again(self, kid: Kid, why: ActorFailed | Reason, *, at_once: bool = True) -> None:
+        """It is to be started again, unless that has happened too often; and not *at_once*: others run first."""
+        now = self._cell.engine.now()
+        self._ends.append((now, kid.name, why))
+        while now - self._ends[0][0] > self.rules.window_s:
+            self._ends.popleft()
+        if len(self._ends) > self.rules.restarts_max:
+            self._give_up()
+            return
+        delay = self._delay_s(kid)
+        if self.rules.strategy is Strategy.ONE_FOR_ONE:
+            if delay or not at_once:
+                kid.call_off = self._cell.engine.after(delay, lambda: self._happens(lambda: self._due(kid)))
+            else:
+                self._begin(kid)
+        else:
+            self._plan_for(kid, delay, at_once=at_once)
+
+    def _delay_s(self, kid: Kid) -> float:
+        backoff = self.rules.backoff
+        if backoff is None:
+            return 0.0
+        kid.in_a_row += 1
+        return backoff.pause_s(kid.in_a_row, self._cell.engine.driver.random.random() if backoff.jitter else 0.0)
+
+    def _due(self, kid: Kid) -> None:
+        """Its backoff is over."""
+        if kid.call_off is not None:
+            self._begin(kid)
+
+    def _plan_for(self, kid: Kid, delay: float, *, at_once: bool) -> None:
+        """Halt and start again the group that `kid` belongs to."""
+        group = list(self.kids.values())
+        if self.rules.strategy is Strategy.REST_FOR_ONE:
+            before = self._plan
+            first = group.index(kid)
+            if before is not None and before.start:
+                first = min(first, group.index(before.start[0]))
+            group = group[first:]
+        self._drop_plan()
+        group = [one for one in group if one.begun]
+        stop = [one for one in reversed(group) if not one.is_down]
+        self._plan = plan = _Plan(stop, [one for one in group if one.spec.restart is not Restart.TEMPORARY])
+        if delay or not at_once:
+            plan.due = False
+            plan.call_off = self._cell.engine.after(delay, lambda: self._happens(lambda: self._plan_due(plan)))
+
+    def _plan_due(self, plan: _Plan) -> None:
+        plan.due = True
+
+    def _drop_plan(self) -> None:
+        plan, self._plan = self._plan, None
+        if plan is not None and plan.call_off is not None:
+            plan.call_off()
+
+    def _carry_on(self) -> None:
+        """Do of the plan what can be done now."""
+        plan = self._plan
+        if plan is None:
+            return
+        if self.closing and not self._giving_up:  # the cell stops its children itself, or cancels them
+            plan.stop.clear()
+            plan.start.clear()
+        while plan.stop:
+            kid = plan.stop[0]
+            if not kid.is_down:
+                self._end_for(kid)
+                if not kid.is_down:
+                    return
+            plan.stop.popleft()
+        if plan.start and not plan.due:
+            return
+        while plan.start:
+            kid = plan.start[0]
+            if not kid.up:
+                if kid.is_down:
+                    self._happens(functools.partial(self._begin, kid))
+                return
+            plan.start.popleft()
+        self._drop_plan()
+        settled, self._settled = self._settled, None
+        if settled is not None:
+            settled._settle(VALUE, None)
+        if plan.on_done is not None:
+            plan.on_done()
+
+    def _end_for(self, kid: Kid) -> None:
+        """End a child: for the plan's restart, or for good."""
+        cell = kid.cell
+        assert cell is not None
+        if self._giving_up:
+            cell.stop(f"its supervisor {self._cell.path} gives up", because=self._why())
+        elif not kid.halting:
+            kid.halting = True
+            cell.halt(f"it is started again together with its siblings in {self._cell.path}", self._why())
+
+    def _why(self) -> Reason | None:
+        """The end that the plan follows from."""
+        why = self._ends[-1][2] if self._ends else None
+        return why.reason if isinstance(why, ActorFailed) else why
+
+    def _last_failure(self) -> BaseException | None:
+        why = self._why()
+        return None if why is None else why.cause
+
+    # -- giving up -----------------------------------------------------------------------------------------------
+
+    def _give_up(self) -> None:
+        """Too many restarts: stop all, from right to left, and fail."""
+        ends = tuple(
+            why if isinstance(why, ActorFailed) else ActorStopped(f"{self._cell.path}/{name}", why)
+            for _, name, why in self._ends
+        )
+        error = TooManyRestarts(self._cell.path, ends, self.rules.restarts_max, self.rules.window_s)
+        self._stop_all(lambda: self._cell.fail(error))
+
+    async def roll_back(self) -> None:
+        """Stop all that have been started, from right to left, and wait until they have ended."""
+        done: Promise[None] = Promise(self._cell.engine)
+        self._happens(lambda: self._stop_all(lambda: done._settle(VALUE, None)))
+        await done
+
+    def _stop_all(self, on_done: Callable[[], None]) -> None:
+        """Nothing is started any more. Those that wait for a restart have ended; the others stop, right to left."""
+        self._giving_up = True
+        self._drop_plan()
+        for one in tuple(self.kids.values()):
+            if one.cell is not None and one.is_down:
+                one.cell.give_up(Reason(End.FAILED, f"its supervisor {self._cell.path} gave up"))
+        running = [one for one in reversed(self.kids.values()) if not one.is_down]
+        self._plan = _Plan(running, [], on_done)
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def ref_of(self, kid: Kid) -> Ref[object]:
+        """The address of a child that has a place."""
+        assert kid.cell is not None
+        return self._house.ref_of(kid.cell)
