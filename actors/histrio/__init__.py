@@ -10,6 +10,7 @@ from histrio.control import Control as Control
 from histrio.control import Inspection as Inspection
 from histrio.handlers import handler as handler
 from histrio.messages import Askable as Askable
+from histrio.messages import ChildRequest as ChildRequest
 from histrio.messages import Envelope as Envelope
 from histrio.messages import Request as Request
 from histrio.patterns.registry import Group as Group

@@ -34,7 +34,6 @@ from histrio.messages import Envelope
 from histrio.patterns.timers import Timers
 from histrio.ref import Ref
 from histrio.spawning import spawn_child
-from histrio.supervision.spec import Child
 from histrio.system import System
 from histrio.taking import anything, take
 from histrio_kernel.bounds import bound
@@ -190,18 +189,8 @@ class Actor(Generic[M]):
         """
         return cell_of(self, "promise").promise()
 
-    @overload
-    async def spawn(self, cls: Child[N], *, name: str | None = None, copy_inbox: bool = False) -> Ref[N]: ...
-    @overload
     async def spawn(
         self, cls: Callable[[*Ts], Lives[N]], *args: *Ts, name: str | None = None, copy_inbox: bool = False
-    ) -> Ref[N]: ...
-    async def spawn(
-        self,
-        cls: Callable[..., Lives[N]] | Child[N],
-        *args: object,
-        name: str | None = None,
-        copy_inbox: bool = False,
     ) -> Ref[N]:
         """Start a child and return its ref when its `started()` has returned. Gives the turn away if that waits.
 

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeVar, cast, final
 
 import attrs
@@ -138,30 +138,21 @@ class Control:
         """Begin to stop it: intake is closed, the inbox drained, children stopped, then `stopped()` runs.
 
         What takes longer than *grace_s* seconds (default: the actor's `shutdown_s`) is cancelled. Completes when this
-        incarnation has ended, with the phase then; a supervisor may start another one. In a backoff it is the end.
+        incarnation has ended, with the phase then; a supervisor may start another one. While it waits for that, `stop`
+        is the end of what is TRANSIENT; what is PERMANENT is started again all the same.
         """
         given = cast(object, grace_s)
         if given is not None and (isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0):
             raise ValueError(f"{self._path}: grace_s is {given!r}; it must be a number of seconds, 0 or more")
-        cell = self._cell
-        if cell is None:
-            return self._ended()
-        end = cell.open_lane().until_end()
-        cell.stop(why or "it was asked to", grace_s)
-        return end
+        return self._end(lambda cell: cell.stop(why or "it was asked to", grace_s))
 
     def kill(self, why: str = "") -> Future[Phase]:
         """Cancel its handlers, operations and children now, whatever it does.
 
-        Completes when this incarnation has ended, with the phase then; a supervisor may start another one. In a
-        backoff it is the end.
+        Completes when this incarnation has ended, with the phase then; a supervisor may start another one, also if it
+        waits for that already.
         """
-        cell = self._cell
-        if cell is None:
-            return self._ended()
-        end = cell.open_lane().until_end()
-        cell.kill(why or "it was killed on request")
-        return end
+        return self._end(lambda cell: cell.kill(why or "it was killed on request"))
 
     @property
     def is_done(self) -> bool:
@@ -221,6 +212,16 @@ class Control:
             fields={} if cell.actor is None else _fields(cell.actor),
             state=None if cell.lane is None or not isinstance(cell.lane.driven, Pulse) else cell.lane.driven.state,
         )
+
+    def _end(self, how: Callable[[Cell], None]) -> Future[Phase]:
+        cell = self._cell
+        if cell is None:
+            return self._ended()
+        end = cell.open_lane().until_end()
+        how(cell)
+        if cell.phase is Phase.RESTARTING and not end.is_done:
+            end.set(cell.phase)  # nothing of it runs, and it is to be started again all the same
+        return end
 
     def _ended(self) -> Future[Phase]:
         reason = self._inbox.closed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, Protocol, TypeVar, TypeVarTuple, cast
 
 import trio
 from trio.lowlevel import checkpoint
@@ -27,6 +27,7 @@ __all__ = ["House", "Nest", "attach", "check_name", "next_name", "place", "spawn
 _DEPTH_MAX: Final = bound("depth_max")
 
 N = TypeVar("N")
+Ts = TypeVarTuple("Ts")
 
 
 class House(Home, Protocol):
@@ -62,8 +63,8 @@ class Nest(Parent, Protocol):
 async def spawn_child(
     house: House,
     nest: Nest,
-    cls: Callable[..., Lives[N]] | Child[N],
-    args: tuple[object, ...],
+    cls: Callable[[*Ts], Lives[N]],
+    args: tuple[*Ts],
     name: str | None,
     copied: Inbox | None = None,
 ) -> Ref[N]:
@@ -72,13 +73,10 @@ async def spawn_child(
     If an inbox is to be *copied*, the new actor gets copies from the moment on at which it has its place.
     """
     settings: Settings | None = getattr(cls, "__histrio_settings__", None) if isinstance(cls, type) else None
-    make: Callable[..., Lives[N]]
-    if isinstance(cls, Child):
-        settings, name = cls.settings, name or cls.name
-        make = cls.make
-    else:
-        make = cls
-        if settings is None:
+    if settings is None:
+        if isinstance(cls, Child):
+            settings, name = cls.settings, name or cls.name
+        else:
             settings = settings_of(cls)
     if nest.engine.pace.due():  # before there is a child that a cancellation could leave alone
         await checkpoint()
@@ -91,7 +89,7 @@ async def spawn_child(
             Reason(End.STOPPED, "it takes no children any more"),
             f"nothing was spawned; it was to be {name or settings.stem!r}",
         )
-    actor = make(*args)
+    actor = cls(*args)
     if name is None:
         name = next_name(nest, settings.stem)
     cell = place(nest, name, settings, actor)

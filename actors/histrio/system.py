@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar, TypeVarTuple, cast, final, overload
+from typing import Final, TypeVar, TypeVarTuple, cast, final
 
 import trio
 
@@ -19,7 +19,6 @@ from histrio.kinds import Lives
 from histrio.patterns.registry import Registry
 from histrio.ref import Ref
 from histrio.spawning import spawn_child
-from histrio.supervision.spec import Child
 from histrio.tree import Node, node_of
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
@@ -78,11 +77,7 @@ class System:
         engine.host = self
         engine.signals_changed = self._signals_changed
 
-    @overload
-    async def spawn(self, cls: Child[M], *, name: str | None = None) -> Ref[M]: ...
-    @overload
-    async def spawn(self, cls: Callable[[*Ts], Lives[M]], *args: *Ts, name: str | None = None) -> Ref[M]: ...
-    async def spawn(self, cls: Callable[..., Lives[M]] | Child[M], *args: object, name: str | None = None) -> Ref[M]:
+    async def spawn(self, cls: Callable[[*Ts], Lives[M]], *args: *Ts, name: str | None = None) -> Ref[M]:
         """Start an actor at the top of the tree and return its ref when its `started()` has returned.
 
         A checkpoint if that waits, and every 64th time. Keywords go by `histrio.child` or `functools.partial`. See

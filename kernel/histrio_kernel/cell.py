@@ -95,7 +95,7 @@ class Cell(Incarnation):
         if self.phase in ENDED:
             return
         if self.phase is Phase.RESTARTING:
-            self.give_up(Reason(End.STOPPED, why, because=because))
+            self._rest_over(Reason(End.STOPPED, why, because=because))
             return
         self._stopping(Reason(End.STOPPED, why, because=because), grace_s)
         if self.lane is not None:
@@ -138,6 +138,7 @@ class Cell(Incarnation):
             self.deadline = trio.current_time() + (self.settings.shutdown_s if grace_s is None else grace_s)
         elif grace_s is not None:
             self.deadline = min(self.deadline, trio.current_time() + grace_s)
+        self.engine.ends(self, self.deadline - trio.current_time() + self.settings.shutdown_s)
         self._set_deadline()
 
     def _raise_interruption(self) -> NoReturn:
@@ -152,7 +153,7 @@ class Cell(Incarnation):
     def kill(self, why: str = "") -> None:
         """Cancel everything of this actor; it ends when that has unwound. Idempotent. Not a checkpoint."""
         if self.phase is Phase.RESTARTING:
-            self.give_up(Reason(End.KILLED, why))
+            self._rest_over(Reason(End.KILLED, why))
             return
         if self.phase in ENDED or self.turn.gate & KILLED:
             return
@@ -284,6 +285,14 @@ class Cell(Incarnation):
             self.inbox.reopen()
         self.started = Promise(self.engine)
         self.base.run(self.start, nursery)
+
+    def _rest_over(self, reason: Reason) -> None:
+        """It is stopped or killed while it waits for its next incarnation: one that would live again lives again."""
+        before, self.reason = self.reason, reason
+        kept = self.parent.keeps(self)
+        self.reason = before
+        if not kept:
+            self.give_up(reason)
 
     @enable_ki_protection
     def give_up(self, reason: Reason) -> None:

@@ -100,6 +100,8 @@ def _causes(error: BaseException | None) -> list[str]:
     while error is not None and error not in seen:
         seen.append(error)
         lines.append(told(error))
+        if isinstance(error, BaseExceptionGroup):
+            error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
         error = error.__cause__
     return lines
 
@@ -290,7 +292,10 @@ class HeldLoop(HistrioError):
 
 
 def told(error: BaseException) -> str:
-    """The kind of `error` and what it says; also of one that cannot say it."""
+    """The kind of `error` and what it says; also of one that cannot say it. Of a group, the first and how many more."""
+    if isinstance(error, BaseExceptionGroup):
+        first, *others = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return f"{told(first)} (and {len(others)} more)" if others else told(first)
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # its __str__ is broken; the text is about something else

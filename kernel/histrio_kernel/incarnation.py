@@ -278,6 +278,7 @@ class Incarnation:
             return
         if not self.turn.gate & KILLED:
             self.turn.gate |= KILLED  # from here on nothing new is started, and this is no kill
+            self.engine.ends(self, self.settings.shutdown_s)
             self.nursery.cancel_scope.cancel()
 
     async def _hook(

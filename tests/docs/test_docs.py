@@ -75,7 +75,7 @@ def test_a_program_prints_what_its_page_shows(shown: Shown, tmp_path: Path) -> N
     (tmp_path / shown.file).write_text(shown.code, encoding="utf-8")
 
     done = subprocess.run(
-        [sys.executable, *shown.arguments],
+        [sys.executable, "-u", *shown.arguments],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -161,9 +161,9 @@ def open_gates() -> Gates:
 BACKOFF_S: Final = 10
 
 
-async def supervise_slow(system: histrio.System, gates: Gates) -> histrio.Ref[str]:
+async def supervise_slow(system: histrio.System, gates: Gates, restart: histrio.Restart) -> histrio.Ref[str]:
     """A slow actor that has started, and is started again some time after a failure."""
-    spec = histrio.child("slow", Slow, gates).with_(restart=histrio.TRANSIENT)
+    spec = histrio.child("slow", Slow, gates).with_(restart=restart)
     backoff = histrio.Backoff(first_s=BACKOFF_S, jitter=0)
     above = await system.spawn(histrio.child("above", histrio.Supervisor, spec, backoff=backoff))
     return above.child(spec)
@@ -240,9 +240,8 @@ async def test_the_phases_of_an_actor_that_is_paused() -> None:
 
 async def test_the_phases_of_an_actor_that_is_started_again(autojump_clock: trio.testing.MockClock) -> None:
     """A15, S3, S6: it fails, waits for its restart, and starts anew; paused all the while, it is paused when it has started."""
-    gates = open_gates()
     async with histrio.open_system() as system:
-        slow = await supervise_slow(system, gates)
+        slow = await supervise_slow(system, open_gates(), histrio.TRANSIENT)
         phases = slow.watch()
         await slow.tell("fail")
         await trio.sleep(BACKOFF_S - 1)
@@ -276,29 +275,49 @@ async def test_an_actor_can_be_killed_in_every_phase(phase: Phase) -> None:
     assert caught.value.reason.end is End.KILLED
 
 
-@pytest.mark.parametrize("how", ["kill", "stop"])
-async def test_an_actor_can_be_ended_while_it_waits_for_a_restart(
-    how: str, autojump_clock: trio.testing.MockClock
-) -> None:
-    """A15, S6: nothing of it runs, so it has ended at once, as it was asked to; the backoff does not start it any more."""
-    gates = open_gates()
+async def test_an_actor_can_be_stopped_while_it_waits_for_a_restart(autojump_clock: trio.testing.MockClock) -> None:
+    """A15, S6: nothing of it runs, so one that a stop would end has ended at once; the backoff does not start it any more."""
     async with histrio.open_system() as system:
-        slow = await supervise_slow(system, gates)
+        slow = await supervise_slow(system, open_gates(), histrio.TRANSIENT)
         await slow.tell("fail")
         await trio.sleep(BACKOFF_S / 2)
         assert slow.control.status() is Phase.RESTARTING
         assert not slow.control.is_done
-        control, phase = slow.control, Phase.KILLED if how == "kill" else Phase.STOPPED
-        ended = control.kill("no longer needed") if how == "kill" else control.stop(why="no longer needed")
+        ended = slow.control.stop(why="no longer needed")
 
         assert ended.is_done
-        assert await ended is phase
+        assert await ended is Phase.STOPPED
         assert slow.control.is_done
         await trio.sleep(2 * BACKOFF_S)
         with pytest.raises(histrio.ActorStopped, match="no longer needed") as caught:
             slow.control.status()
-        assert caught.value.reason.end.value == phase.value
+        assert caught.value.reason.end is End.STOPPED
         assert (await slow.monitor()).incarnation == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "restart"),
+    [("kill", histrio.TRANSIENT), ("kill", histrio.PERMANENT), ("stop", histrio.PERMANENT)],
+)
+async def test_what_would_start_it_again_does_not_end_it_in_a_backoff(
+    how: str, restart: histrio.Restart, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A15, S3, S6: a kill, or a stop of what is always started again, finds nothing to end, and the restart stays due."""
+    async with histrio.open_system() as system:
+        slow = await supervise_slow(system, open_gates(), restart)
+        failed_at = trio.current_time()
+        await slow.tell("fail")
+        await trio.sleep(BACKOFF_S / 2)
+        ended = slow.control.kill() if how == "kill" else slow.control.stop()
+
+        assert ended.is_done
+        assert await ended is slow.control.status() is Phase.RESTARTING
+        phases = slow.watch()
+        while await phases.next() is not Phase.RUNNING:
+            pass
+        assert trio.current_time() == pytest.approx(failed_at + BACKOFF_S)
+        assert slow.control.inspect().incarnation == 2
+        phases.close()
 
 
 @pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.DRAINING])

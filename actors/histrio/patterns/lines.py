@@ -80,8 +80,7 @@ class Backlog(Waiter):
         return not self.kept
 
     def add(self, message: object) -> None:
-        """Keep `message`, behind those that are kept."""
-        self.is_empty()
+        """Keep `message`, behind those that are kept. Ask first whether it `is_empty`."""
         self.kept.append(message)
         if self._standing is None:
             self._stand()

@@ -237,17 +237,16 @@ class Loop:
         text, hint = shown(move), ""
         if inspect.iscoroutine(move):
             move.close()
-            hint = "; did it forget an `await`?"
+            hint = " (did it forget an `await`?)"
         elif move is None:
-            hint = "; does each of its branches return?"
+            hint = " (does each of its branches return?)"
         elif isinstance(move, type(self._process.state)):
-            hint = f"; for that state: self.to({move})"
+            hint = f" (for that state: self.to({move}))"
         elif isinstance(move, Future):
-            hint = "; to wait for that: self.wait(future)"
+            hint = " (to wait for that: self.wait(future))"
         raise WrongAdvance(
             self._cell.path,
-            f"advance() returned {text}{hint}. It returns self.to(state), self.wait(future) or"
-            " histrio.Done(value)",
+            f"advance() returned {text}{hint}. It returns self.to(state), self.wait(future) or histrio.Done(value)",
         )
 
     def _result(self, done: Done[object]) -> object:

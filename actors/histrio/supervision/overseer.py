@@ -215,9 +215,15 @@ class Overseer:
     @disable_ki_protection
     def _make(self, kid: Kid) -> object:
         if not kid.needs_siblings:
-            return kid.spec.make()
+            return kid.spec()
         refs = {id(one.spec.ref): self.ref_of(one) for one in self.kids.values() if one.cell is not None}
-        return kid.spec.make_beside(refs)
+        gone = [ref.path for ref in kid.spec.sibling_refs if id(ref) not in refs]
+        if gone:
+            raise ValueError(
+                f"child {kid.name!r} is given the ref of {gone[0]!r}, which has ended and is not started again;"
+                f" restart_child({gone[0]!r}) does that"
+            )
+        return kid.spec.beside(refs)()
 
     def _not_made(self, kid: Kid, error: Exception) -> None:
         """Its constructor raised."""
@@ -256,14 +262,13 @@ class Overseer:
     def _over(self, kid: Kid, cell: Cell) -> None:
         """Nothing of this incarnation runs any more."""
         gone = cell.phase in ENDED
-        called_off = kid.resting  # else it is an incarnation that has ended
         was_up, kid.up = kid.up, False
+        failure = None if kid.resting else cell.failure()  # of one that rests all has been told
         halting, kid.halting = kid.halting or self._is_to_be_halted(kid), False
         kid.resting = not gone
         kid.stop_waiting()
         if was_up and self.rules.backoff is not None and self._up_s(kid) >= self.rules.backoff.reset_s:
             kid.in_a_row = 0
-        failure = None if called_off else cell.failure()
         if gone:
             kid.cell = None
         reason = cell.reason
@@ -282,7 +287,7 @@ class Overseer:
             if gone and kid.spec.restart is Restart.TEMPORARY:
                 self.forget(kid)
         elif gone:
-            self._ended_by_itself(kid, called_off=called_off)
+            self._ended_by_itself(kid)
         else:
             self._again(kid, failure or reason)
 
@@ -301,12 +306,12 @@ class Overseer:
         if self._plan is not None and kid in self._plan.start:
             self._plan.start.remove(kid)
 
-    def _ended_by_itself(self, kid: Kid, *, called_off: bool) -> None:
-        """It will not be started again, by its restart type; or because its backoff was called off."""
+    def _ended_by_itself(self, kid: Kid) -> None:
+        """It will not be started again, by its restart type."""
         self._leave_plan(kid)
         if kid.spec.restart is Restart.TEMPORARY or self.rules.forgets:
             self.forget(kid)
-        if kid.spec.significant and not called_off and self._is_enough(kid):
+        if kid.spec.significant and self._is_enough(kid):
             self._cell.stop(f"its significant child {kid.name!r} has ended, and auto_shutdown is"
                             f" {self.rules.auto_shutdown.name}")  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, Generic, ParamSpec, TypeVar, cast, final
+from typing import Final, Generic, Never, ParamSpec, TypeVar, cast, final
 
 import attrs
 
@@ -190,26 +190,37 @@ class Child(Generic[M_contra]):
             start_s=own.start_s if self.start_s is None else self.start_s,
         )
 
-    def make(self) -> Lives[M_contra]:
+    def __call__(self) -> Lives[M_contra]:
         """A fresh actor."""
         return self._make(*self._args, **self._keywords)
 
-    def make_beside(self, siblings: Mapping[int, Ref[object]]) -> Lives[M_contra]:
-        """A fresh actor; arguments that stand for the ref of a sibling are replaced by it."""
-        args = tuple(siblings.get(id(value), value) for value in self._args)
-        keywords = {name: siblings.get(id(value), value) for name, value in self._keywords.items()}
-        return self._make(*args, **keywords)
+    def beside(self, siblings: Mapping[int, Ref[object]]) -> Child[M_contra]:
+        """The same child, with the refs of its siblings where its arguments stand for them; its own children's too."""
+        if not self.sibling_refs:
+            return self
+        args = tuple(_beside(value, siblings) for value in self._args)
+        keywords = {name: _beside(value, siblings) for name, value in self._keywords.items()}
+        return attrs.evolve(self, args=args, keywords=keywords)
 
     @property
     def sibling_refs(self) -> tuple[Ref[object], ...]:
-        """Those of its arguments that stand for the ref of a sibling."""
+        """Those of its arguments, and of its own children's, that stand for the ref of a sibling."""
         given = (*self._args, *self._keywords.values())
         refs = [cast("Ref[object]", value) for value in given if isinstance(value, Ref)]
-        return tuple(ref for ref in refs if ref.is_placeholder)
+        children = [cast("Child[Never]", value) for value in given if isinstance(value, Child)]
+        own = {id(one.ref) for one in children}
+        below = [ref for one in children for ref in one.sibling_refs if id(ref) not in own]
+        return (*(ref for ref in refs if ref.is_placeholder), *below)
 
     def __repr__(self) -> str:
         """Name it and its class."""
         return f"<Child {self.label!r}: {self._settings.kind.__qualname__}, {self.restart.value}>"
+
+
+def _beside(value: object, siblings: Mapping[int, Ref[object]]) -> object:
+    if isinstance(value, Child):
+        return cast("Child[Never]", value).beside(siblings)
+    return siblings.get(id(value), value)
 
 
 def child(name: str | None, cls: Callable[P, Lives[M]], /, *args: P.args, **kwargs: P.kwargs) -> Child[M]:

@@ -61,6 +61,7 @@ async def test_unregistering_is_idempotent() -> None:
         system.registry.unregister(OTHER, a)
 
         assert system.registry.find_all(PERSON) == (b,)
+        assert repr(system.registry) == "<Registry of 'histrio': 1 actors>"
         await end(a)  # forgotten already: its end changes nothing
         assert system.registry.find_all(PERSON) == (b,)
 
@@ -208,7 +209,7 @@ async def test_who_hears_of_an_end_cannot_keep_the_ended(joined: bool) -> None:
 async def test_a_key_can_be_held_alone() -> None:
     """S8: with `unique` a key has one holder, which the error of the next one names; when it ends the key is free."""
     async with histrio.open_system() as system:
-        a, b = await spawn_people(system, "ab")
+        a, b, c = await spawn_people(system, "abc")
         register = system.registry.register
         register(PERSON, a, unique=True)
         register(PERSON, a, unique=True)
@@ -219,10 +220,13 @@ async def test_a_key_can_be_held_alone() -> None:
                 register(PERSON, b, unique=unique)
             assert caught.value.holder is a
             assert caught.value.key == PERSON
+        feed = system.registry.subscribe(PERSON)
         await end(a)
         register(PERSON, b)
+        register(PERSON, c)
 
-        assert system.registry.find_all(PERSON) == (b,)
+        assert system.registry.find_all(PERSON) == (b, c)
+        assert feed.kept == 4
 
 
 async def test_one_among_others_cannot_be_alone() -> None:
@@ -259,6 +263,9 @@ async def test_a_name_has_one_type() -> None:
         await end(ref)
 
         assert registry.find(wrong) is None  # nobody uses the name any more
+        registry.subscribe(wrong)  # a reader that is gone at once
+        assert registry.find(PERSON) is None
+        registry.subscribe(PERSON)
 
 
 async def test_what_is_no_ref_is_refused() -> None:

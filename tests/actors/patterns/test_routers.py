@@ -18,6 +18,7 @@ from tests.kernel.works import under_all_schedules
 
 import histrio
 from histrio import Broadcast, ConsistentHash, LeastInbox, NoRoutee, Ref, RoundRobin, Router
+from histrio_kernel.bounds import bound
 
 People = Ref[Say | Name]
 Choosing = Callable[[Iterable[People] | histrio.Group[Say | Name]], Router[Say | Name]]
@@ -202,7 +203,7 @@ async def test_least_inbox_finds_the_idle() -> None:
             nursery.start_soon(c.tell, Say("x"))
         await settle()
         router.tell_nowait(Say("to b"))
-        with pytest.raises(histrio.InboxFull):
+        with pytest.raises(histrio.InboxFull, match=r"/a: 2 messages wait"):
             router.tell_nowait(Say("nowhere"))
         for ref in (a, b, c):
             ref.control.resume()
@@ -347,7 +348,7 @@ async def test_broadcast_waits_for_the_full_ones_at_once(autojump_clock: trio.te
             await ref.control.pause()
             for word in "12":
                 await ref.tell(Say(word))
-        router = Broadcast([a, b, c])
+        router = Broadcast([c, a, b])
         with pytest.raises(histrio.InboxFull, match="/a: 2 messages wait"):
             router.tell_nowait(Say("refused"))
         with trio.move_on_after(1) as scope:
@@ -362,6 +363,18 @@ async def test_broadcast_waits_for_the_full_ones_at_once(autojump_clock: trio.te
 
         await settle()
         assert heard == {"a": [], "b": ["1", "2", "3"], "c": ["cancelled", "3"]}
+
+
+async def test_broadcasting_is_a_checkpoint_as_telling_is() -> None:
+    """S8, A8: each message counts, so that who broadcasts to many lets others run."""
+    async with histrio.open_system() as system:
+        router = Broadcast(await spawn_people(system, "abcd"))
+        system.engine.pace.restart()
+        for _ in range(bound("pace_max") // 4 - 1):
+            with trio.testing.assert_no_checkpoints():
+                await router.tell(Say("x"))
+        with trio.testing.assert_checkpoints():
+            await router.tell(Say("x"))
 
 
 async def test_a_broadcast_that_somebody_does_not_take_reaches_nobody() -> None:

@@ -7,7 +7,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from tests.actors.patterns.people import Name, Person, Say, end, news, settle, spawn_people
+from tests.actors.patterns.people import Name, Person, Say, Small, end, news, settle, spawn_people
 
 import histrio
 from histrio import Lag, Ref, Topic
@@ -178,6 +178,12 @@ async def test_a_subscription_ends_with_its_block() -> None:
         assert heard == ["one"]
         assert repr(subscription) == "<Subscription of /a to 'news': over>"
         assert repr(topic) == "<Topic 'news': 0 actors, 0 feeds>"
+        gone = weakref.ref(subscription)
+        del subscription
+        assert gone() is None  # nothing of it waits for the actor's end
+        cell = system.find_cell(ref.path, ref._inbox)
+        assert cell is not None
+        assert cell.over()._waiters() == ()
 
 
 async def test_who_cannot_subscribe_is_told_why() -> None:
@@ -320,6 +326,29 @@ async def test_a_feed_that_nobody_has_is_no_leak() -> None:
         for _ in range(10):
             topic.subscribe()
         assert repr(topic) == "<Topic 'news': 0 actors, 0 feeds>"
+
+
+async def test_who_hears_of_a_publication_may_unsubscribe_others() -> None:
+    """S8, J1: a signal reader that unsubscribes an actor in the midst of a publication keeps the message from it."""
+
+    def read(signal: histrio.Signal) -> None:
+        if signal.kind is histrio.Kind.BACKOFF:
+            topic.unsubscribe(quick)
+
+    async with histrio.open_system() as system:
+        topic = Topic[Say](system, "news")
+        slow = await system.spawn(Small, name="slow")
+        quick = await system.spawn(Person, heard := list[str](), name="quick")
+        await slow.control.pause()
+        topic.subscribe(slow, lag=Lag.DROP_NEW)
+        topic.subscribe(quick)
+        system.listen(read)
+        for word in "1234":
+            topic.publish_nowait(Say(word))
+        await settle()
+
+        assert heard == ["1", "2"]
+        assert [each.ref.path for each in topic.subscriptions] == ["/slow"]
 
 
 async def test_publishing_is_heard_as_signals() -> None:

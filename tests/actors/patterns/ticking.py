@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -118,3 +118,23 @@ async def ticking(kind: type[Ticking] = Ticking) -> AsyncGenerator[Scene]:
     async with histrio.open_system(held_turn_s=1000) as system:
         log: Log = []
         yield Scene(system, await system.spawn(kind, log, name="clock"), log)
+
+
+async def settle() -> None:
+    """Let every task go as far as it can."""
+    await trio.testing.wait_all_tasks_blocked()
+
+
+def new_log() -> Log:
+    """Nothing has come yet."""
+    return []
+
+
+def cancelling(key: Hashable) -> Callable[[Ticking], object]:
+    """Call a timer off, and tell whether there was one."""
+    return lambda actor: actor.timers.cancel(key)
+
+
+def setting(seconds: float, name: str) -> Callable[[Ticking], object]:
+    """Set a timer of its own key."""
+    return lambda actor: actor.timers.after(seconds, Tick(name))

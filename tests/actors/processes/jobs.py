@@ -9,7 +9,21 @@ import trio
 
 import histrio
 
-__all__ = ["Job", "Log", "Mortal", "MortalSteps", "Stage", "Steps", "Task", "at", "done", "fail", "to", "wait"]
+__all__ = [
+    "Job",
+    "Log",
+    "Mortal",
+    "MortalSteps",
+    "Stage",
+    "Steps",
+    "Task",
+    "at",
+    "done",
+    "fail",
+    "new_log",
+    "to",
+    "wait",
+]
 
 Log = list[tuple[float, str]]
 
@@ -119,6 +133,11 @@ class MortalSteps(Mortal):
     """The same, an advance for each nudge."""
 
     drive = histrio.Drive.STEP
+
+
+def new_log() -> Log:
+    """A log for what nobody looks at."""
+    return []
 
 
 def at(log: Log) -> list[str]:

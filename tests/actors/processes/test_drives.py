@@ -3,7 +3,7 @@
 import pytest
 import trio
 from tests.actors.noted import Noted, Say, settle
-from tests.actors.processes.jobs import Job, Log, Mortal, MortalSteps, Stage, Steps, at, done, fail, to, wait
+from tests.actors.processes.jobs import Job, Log, Mortal, MortalSteps, Stage, Steps, at, done, fail, new_log, to, wait
 from trio.testing import MockClock
 
 import histrio
@@ -152,7 +152,7 @@ async def test_a_nudge_in_line_is_withdrawn_with_its_awaiter(autojump_clock: Moc
 async def test_the_line_of_nudges_is_bounded(autojump_clock: MockClock) -> None:
     """S7: when the line is `nudges_max` long, a further nudge fails with `InboxFull`."""
     async with histrio.open_system() as system:
-        job = await system.spawn(Narrow, [], *[to(Stage.TWO, 10)] * 9)
+        job = await system.spawn(Narrow, new_log(), *[to(Stage.TWO, 10)] * 9)
         asked = [job.control.nudge() for _ in range(2 + 1024)]
         with pytest.raises(histrio.InboxFull, match=r"/narrow#1: 1024 nudges stand in line to be accepted"):
             await job.control.nudge()

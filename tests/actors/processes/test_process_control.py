@@ -1,11 +1,12 @@
 """S6, S7: pause, resume, step and stop of a process are levels, in each phase that they may find it in."""
 
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 import trio
 from tests.actors.noted import settle
-from tests.actors.processes.jobs import Job, Log, Mortal, Stage, Steps, Task, at, done, fail, to, wait
+from tests.actors.processes.jobs import Job, Log, Mortal, Stage, Steps, Task, at, done, fail, new_log, to, wait
 from trio.testing import MockClock
 
 import histrio
@@ -200,7 +201,7 @@ async def test_paused_when_its_last_advance_has_returned(autojump_clock: MockClo
             return histrio.Done("done")
 
     async with histrio.open_system() as system:
-        job = await system.spawn(Trailing, [])
+        job = await system.spawn(Trailing, new_log())
         await job.control.nudge()
         await trio.sleep(1)
         job.control.pause()
@@ -315,7 +316,7 @@ async def test_stop_lets_the_present_advance_end(autojump_clock: MockClock) -> N
 async def test_stop_in_the_last_advance_keeps_its_result(autojump_clock: MockClock) -> None:
     """S7: an advance that ends with `Done` gives the result, though the process was stopped meanwhile."""
     async with histrio.open_system() as system:
-        job = await nudged(system, [], done(2))
+        job = await nudged(system, new_log(), done(2))
         job.control.stop()
 
         assert await job.join() == "done after 1"
@@ -361,7 +362,7 @@ async def test_finish_in_an_advance_is_a_stop_with_a_result(autojump_clock: Mock
             return self.to(Stage.TWO)
 
     async with histrio.open_system() as system:
-        job = await system.spawn(Finishing, [])
+        job = await system.spawn(Finishing, new_log())
         states = job.control.watch_states(Stage)
         job.control.nudge()
 
@@ -393,21 +394,21 @@ async def test_a_process_may_control_itself(autojump_clock: MockClock) -> None:
         assert (at(log), job.control.is_paused) == (["0 ONE", "0 TWO"], True)
 
 
-@pytest.mark.parametrize(
-    "control",
-    [
-        lambda c: c.nudge(),
-        lambda c: c.try_nudge(),
-        lambda c: c.pause(now=True),
-        lambda c: c.step(),
-        lambda c: c.resume(),
-        lambda c: c.watch_states(Stage),
-    ],
+CONTROLS: Final[tuple[Controls, ...]] = (
+    lambda c: c.nudge(),
+    lambda c: c.try_nudge(),
+    lambda c: c.pause(now=True),
+    lambda c: c.step(),
+    lambda c: c.resume(),
+    lambda c: c.watch_states(Stage),
 )
+
+
+@pytest.mark.parametrize("control", CONTROLS)
 async def test_control_of_a_process_that_has_ended(autojump_clock: MockClock, control: Controls) -> None:
     """S6: it raises `ActorStopped` with the reason; `stop` and `kill` ask nothing."""
     async with histrio.open_system() as system:
-        job = await nudged(system, [], done())
+        job = await nudged(system, new_log(), done())
         await job.join()
         with pytest.raises(histrio.ActorStopped, match=r"^/job has ended: stopped \(its run\(\) returned\)$"):
             control(job.control)

@@ -3,7 +3,7 @@
 import pytest
 import trio
 from tests.actors.noted import Noted, settle
-from tests.actors.processes.jobs import Job, Log, Stage, Steps, at, done, to, wait
+from tests.actors.processes.jobs import Job, Log, Stage, Steps, at, done, new_log, to, wait
 from trio.testing import MockClock
 
 import histrio
@@ -49,7 +49,7 @@ async def test_one_that_has_not_declared_it_is_not_cut_off(autojump_clock: MockC
         job = await advancing(system, log, Once)
         with pytest.raises(histrio.NotRerunnable) as refused:
             job.control.pause(now=True)
-        plain = await system.spawn(Noted, "a", [])
+        plain = await system.spawn(Noted, "a", list[str]())
         with pytest.raises(histrio.NotRerunnable, match=r"^/noted#1: pause\(now=True\) .* and Noted does not say"):
             plain.control.pause(now=True)
 
@@ -128,16 +128,16 @@ async def test_operations_of_the_advance_end_with_it(autojump_clock: MockClock) 
                 said.append(f"{trio.current_time():g} {name}")
 
     async with histrio.open_system() as system:
-        job = await system.spawn(Busy, [])
+        job = await system.spawn(Busy, new_log())
         job.control.nudge()
         await trio.sleep(1)
         await job.control.pause(now=True)
-        assert trio.current_time() == 3
-        assert sorted(said) == ["3 awaited", "3 beside"]
+        assert trio.current_time() == 5
+        assert said == ["3 awaited", "5 beside"]
         job.control.resume()
 
         assert await job.join() == "done"
-        assert trio.current_time() == 15
+        assert trio.current_time() == 17
 
 
 async def test_an_advance_that_cannot_be_cut_off_counts(autojump_clock: MockClock) -> None:
@@ -145,8 +145,10 @@ async def test_an_advance_that_cannot_be_cut_off_counts(autojump_clock: MockCloc
 
     class Stubborn(Job):
         async def advance(self) -> histrio.Next[Stage, str]:
+            moves: list[histrio.Next[Stage, str]] = []
             with trio.CancelScope(shield=True):
-                return await super().advance()
+                moves.append(await super().advance())
+            return moves[0]
 
     log: Log = []
     async with histrio.open_system() as system:
@@ -236,7 +238,7 @@ async def test_killed_while_it_unwinds(autojump_clock: MockClock) -> None:
                     await trio.sleep(2)
 
     async with histrio.open_system() as system:
-        job = await advancing(system, [], Slow)
+        job = await advancing(system, new_log(), Slow)
         job.control.pause(now=True)
         await trio.sleep(1)
 
@@ -247,27 +249,31 @@ async def test_killed_while_it_unwinds(autojump_clock: MockClock) -> None:
 async def test_an_error_on_the_way_out_fails_the_process(autojump_clock: MockClock) -> None:
     """S7: what the advance, or an operation that it made, raises when it is cut off is the failure, and nothing else."""
 
+    async def breaks() -> None:
+        try:
+            await trio.sleep(10)
+        finally:
+            raise OSError("on the way out")
+
     class Breaks(Job):
         async def advance(self) -> histrio.Next[Stage, str]:
-            try:
-                await trio.sleep(10)
-            finally:
-                raise OSError("advance")
+            await breaks()
+            return histrio.Done("done")
 
     class BreaksBeside(Job):
         async def advance(self) -> histrio.Next[Stage, str]:
-            self.io(Breaks.advance, self)
+            self.io(breaks)
             await trio.sleep(10)
             return histrio.Done("done")
 
     async with histrio.open_system() as system:
         sup = await system.spawn(histrio.DynamicSupervisor)
         for kind in (Breaks, BreaksBeside):
-            job = await sup.start_child(histrio.child(None, kind, [], done()).with_(restart=histrio.TEMPORARY))
+            job = await sup.start_child(histrio.child(None, kind, new_log(), done()).with_(restart=histrio.TEMPORARY))
             job.control.nudge()
             await trio.sleep(1)
             job.control.pause(now=True)
             with pytest.raises(histrio.ActorFailed) as failed:
                 await job.join()
 
-            assert repr(failed.value.__cause__) == "OSError('advance')"
+            assert repr(failed.value.__cause__) == "OSError('on the way out')"

@@ -170,6 +170,8 @@ class Life:
     def is_up(self) -> None:
         """Its start is over."""
         self.started, self.started_at = True, self.sim.now
+        if self.stopping:
+            self.sim.short_lives.add((self.sim.now, self.place.path))
         self.on_started()
 
     def step(self) -> bool:

@@ -165,8 +165,7 @@ class SupLife(Life):
     def body(self) -> Steps:
         try:
             yield from self.init()
-            if not self.stopping:
-                self.is_up()
+            self.is_up()
             yield from self.attend(lambda: False)
         except TooManyRestarts:
             yield from self.give_up()
