@@ -58,6 +58,13 @@ BOUNDS: Final[tuple[Bound, ...]] = (
     Bound(
         "restarts_max", 3, "restarts", "argument of a supervisor", "within `window_s` (5); it fails: `TooManyRestarts`"
     ),
+    Bound(
+        "failures_max",
+        64,
+        "failures",
+        "fixed",
+        "a supervisor forgets the oldest reason; restarts are counted all the same",
+    ),
     Bound("start_s", 60, "seconds", "class attribute", "`spawn` raises `ActorFailed`: `started()` took too long"),
     Bound("shutdown_s", 5, "seconds", "class attribute", "an actor that drains or cleans up is cancelled"),
     Bound("held_turn_s", 1, "seconds", "`open_system`", "the watchdog reports who holds the turn"),

@@ -23,6 +23,7 @@ from histrio_kernel.signals import Signals
 __all__ = ["Engine"]
 
 _PACE: Final[trio.lowlevel.RunVar[Pace]] = trio.lowlevel.RunVar("histrio pace")
+_ENDS_S: Final = bound("held_turn_s")
 _log: Final = logging.getLogger("histrio")
 
 
@@ -153,7 +154,7 @@ class Engine:
     def ends(self, actor: object, shutdown_s: float) -> None:
         """`actor` has been cancelled: if it has not ended in that time, somebody should know."""
         if shutdown_s < math.inf:
-            due = self.ending[actor] = self.now() + shutdown_s
+            due = self.ending[actor] = self.now() + max(shutdown_s, _ENDS_S)  # it may unwind a little
             if self.on_ending is not None:
                 self.on_ending(due)
 

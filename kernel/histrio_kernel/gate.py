@@ -71,6 +71,10 @@ class Owner(Protocol):
         """A handler raised what is no `Refusal`. True if the actor lives on all the same."""
         ...
 
+    def why_lost(self, error: BaseException) -> str:
+        """What is said of a message whose handler raised `error`."""
+        ...
+
     def cancelled(self) -> None:
         """The actor is being cancelled from outside."""
         ...

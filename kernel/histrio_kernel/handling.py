@@ -170,13 +170,14 @@ async def _handle_error(worker: Worker, entry: object, error: BaseException) -> 
             turn.engine.dead_letter(turn.inbox.path, message_of(entry), f"refused: {told(error)}")
         return True
     if delivery is not None:
-        delivery.why = f"its handler raised {told(error)}"
         entry = NO_ENTRY  # whether it is delivered again, its account decides
         if delivery.stashed:
             ask = None
     try:
         return turn.owner.handler_raised(error, ask, entry)
     finally:
+        if delivery is not None:
+            delivery.why = turn.owner.why_lost(error)
         _bury(worker, taken)
 
 

@@ -380,6 +380,13 @@ class Incarnation:
         else:
             self._bury(entry, f"its handler was cancelled: {self.reason}")
 
+    def why_lost(self, error: BaseException) -> str:
+        """What is said of a message whose handler raised `error`."""
+        rest = split_cancelled(error)[1]
+        if rest is None or isinstance(rest, NoMoreMail) or self._is_interruption(rest):
+            return f"its handler was cancelled: {self.reason}"
+        return f"its handler raised {told(rest)}"
+
     def _bury(self, entry: object, why: str) -> None:
         """A told message will not be handled."""
         if entry is not NO_ENTRY:

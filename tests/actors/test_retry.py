@@ -142,7 +142,11 @@ async def test_jitter_is_the_drivers_chance(share: float, factor: float, autojum
     assert flaky.calls == pytest.approx([0, 8 * factor, 24 * factor, 56 * factor])
     assert chance.asked == [(0.5, 1.5)] * 3
     pauses = [seconds for seconds in world.sleeps if seconds > 1]  # the watchdog sleeps less
-    assert pauses == pytest.approx([8 * factor, 16 * factor, 32 * factor])
+    assert pauses[:3] == pytest.approx([8 * factor, 16 * factor, 32 * factor])
+    assert set(pauses[3:]) <= {
+        5,
+        10,
+    }  # while the system stops: how long an actor may take for it, twice `shutdown_s` at most
 
 
 async def test_a_timeout(autojump_clock: MockClock) -> None:

@@ -3,7 +3,7 @@
 # Each writer has a key of its own and counts up, so one look at the key tells: it must hold what was acknowledged last,
 # or a later value that was asked for and not answered with Ok. Reads tell what was there, so they never go back.
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -27,9 +27,7 @@ class Load:
 
     """
 
-    def __init__(
-        self, answer_s: float, pause_s: Callable[[], float], retry_s: float, *, may_end: bool = False
-    ) -> None:
+    def __init__(self, answer_s: float, pause_s: Callable[[], float], retry_s: float, *, may_end: bool = False) -> None:
         self.may_end: Final = may_end
         self.answer_s: Final = answer_s
         self.pause_s: Final = pause_s
@@ -39,11 +37,18 @@ class Load:
         self.acknowledged: Final[dict[str, set[int]]] = {}
         self.away = 0  # answers that were 503
         self.over = False
+        self._progress: Final = trio.lowlevel.ParkingLot()
 
     @property
     def total(self) -> int:
         """How many writes were acknowledged."""
         return sum(map(len, self.acknowledged.values()))
+
+    async def until_acknowledged(self, more: int) -> None:
+        """Wait until so many more writes were acknowledged."""
+        enough = self.total + more
+        while self.total < enough:
+            await self._progress.park()
 
     async def write(self, ask: Ask, key: str) -> None:
         """Count up until the load is over."""
@@ -52,6 +57,7 @@ class Load:
             value = self.asked[key] = self.asked.get(key, 0) + 1
             if await self._answered(ask, f'Write "{key}" {value}') is not None:
                 acknowledged.add(value)
+                self._progress.unpark_all()
                 self.known[key] = max(self.known[key], value)
 
     async def read(self, ask: Ask, choose: Callable[[list[str]], str]) -> None:
@@ -95,7 +101,7 @@ class Load:
 
     @asynccontextmanager
     async def running(
-        self, writers: list[Ask], readers: list[Ask], choose: Callable[[list[str]], str]
+        self, writers: Sequence[Ask], readers: Sequence[Ask], choose: Callable[[list[str]], str]
     ) -> AsyncGenerator[None]:
         """Clients, each with its own way to ask, while the block runs; at its end they finish what they have begun."""
         async with trio.open_nursery() as nursery:

@@ -49,3 +49,17 @@ def test_replicas_is_a_program() -> None:
 def test_guest_mode() -> None:
     """Tasks of asyncio ask an actor, and both loops end."""
     assert run("examples.guest_mode") == "asked from asyncio: [1, 2, 3]\nboth loops have ended\n"
+
+
+def test_add_proc() -> None:
+    """S7: 6 and 4 are added by one nudge in FREE, and by two nudges, a state each, in STEP."""
+    assert run("examples.add_proc").splitlines() == [
+        "FREE: one nudge, and it runs to its end",
+        "  6 + 4 = 10",
+        "  the result is 10",
+        "STEP: it advances once for each nudge",
+        "  it is at its begin",
+        "  6 + 4 = 10",
+        "  it is at its end",
+        "  the result is 10",
+    ]

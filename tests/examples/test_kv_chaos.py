@@ -9,15 +9,16 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import pytest
 import trio
 from examples.kv_service.client import Reply
-from examples.kv_service.data import kept_in
+from examples.kv_service.data import SupervisorSpec, kept_in
 from examples.kv_service.log import LogFile
-from examples.kv_service.messages import STORE, Health, Read, Status, StoreMessage, Write
+from examples.kv_service.messages import Write
 from examples.kv_service.pages import StorePages
 from examples.kv_service.store import Store
 from examples.kv_service.wire import parse
@@ -25,17 +26,18 @@ from tests.conftest import Show
 from tests.effort import count
 from tests.examples.kv_load import Load
 from tests.kernel.planted import Fault, Planted
-from trio.testing import MockClock, wait_all_tasks_blocked
+from trio.testing import MockClock
 
 import histrio
 from histrio_kernel.log_format import scan
 from histrio_kernel.real import RealDisk, RealDriver
 from histrio_kernel.simulation.trio_schedule import seeded_schedule
 
+M = TypeVar("M")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 LOG = Path("/data/kv.log")
-Killable = LogFile | Store | histrio.Supervisor
 RESTARTING = histrio.Phase.RESTARTING  # to stop or kill in this phase is to call the restart off
 
 CHAOS_S = 60.0
@@ -63,17 +65,22 @@ class Disk(Planted):
 def without_threads(monkeypatch: pytest.MonkeyPatch, takes_s: Callable[[], float]) -> None:
     """What would run in a thread runs in its task, and takes so long in virtual time."""
 
-    async def run_sync(fn: Callable[..., T], *args: object, limiter: trio.CapacityLimiter, **_: object) -> T:
+    async def run_sync(fn: Callable[[*Ts], T], *args: *Ts, limiter: trio.CapacityLimiter) -> T:
         async with limiter:
             with trio.CancelScope(shield=True):
                 await trio.sleep(takes_s())
-                return fn(*args)
+            return fn(*args)
 
     monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
 
 
+def call_s(chance: random.Random) -> float:
+    """How long a call into the disk takes; 20 ms, if it is a slow one."""
+    return chance.choice((0.0, 0.005, chance.expovariate(50)))
+
+
 @asynccontextmanager
-async def paged(data: histrio.Child[object], disk: Disk) -> AsyncGenerator[tuple[histrio.System, StorePages]]:
+async def paged(data: SupervisorSpec, disk: Disk) -> AsyncGenerator[tuple[histrio.System, StorePages]]:
     """A system with *data* under a supervisor that makes it anew however often, and the pages of its store."""
     kv = histrio.child("kv", histrio.Supervisor, data, restarts_max=10_000)
     async with (
@@ -97,7 +104,7 @@ async def command(pages: StorePages, text: str) -> Reply:
 def blows(system: histrio.System, disk: Disk) -> dict[str, Callable[[random.Random], object]]:
     """What may happen to the service."""
 
-    def kill(kind: type[Killable], path: str) -> None:
+    def kill(kind: type[histrio.Actor[M]], path: str) -> None:
         ref = system.find(kind, path)
         if ref is not None and ref.control.status() is not RESTARTING:
             ref.control.kill("by chance")
@@ -141,7 +148,7 @@ async def one_minute(chance: random.Random, struck: Counter[str]) -> Load:
                 all_blows[name](chance)
         disk.ahead.clear()
         with trio.fail_after(60):
-            while (await pages.health(b"")).status_code != 200:
+            while (await pages.health(b"")).status_code != 200:  # noqa: ASYNC110 - as any monitor does
                 await trio.sleep(0.1)
         await load.check_all(ask)
     check_log(load, bytes(disk.durable_names[str(LOG)].platter))
@@ -171,7 +178,7 @@ def test_a_minute_of_random_kills_loses_nothing(monkeypatch: pytest.MonkeyPatch,
     for seed in seeds:
         print(f"seed {seed}")
         chance = random.Random(seed)
-        without_threads(monkeypatch, lambda chance=chance: chance.choice((0.0, 0.005, chance.expovariate(50))))
+        without_threads(monkeypatch, partial(call_s, chance))
         with seeded_schedule(seed):
             load = trio.run(one_minute, chance, struck, clock=MockClock(autojump_threshold=0))
         written, away = written + load.total, away + load.away

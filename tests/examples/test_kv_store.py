@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+from examples.kv_service.data import kept_in
 from examples.kv_service.log import LogFile
-from examples.kv_service.messages import LogMessage, Read, Recover, Status, Unavailable, Write, WriteRefused
+from examples.kv_service.messages import STORE, LogMessage, Read, Status, Unavailable, Write, WriteRefused
 from examples.kv_service.store import Store
 from examples.kv_service.wire import show
 from tests.effort import count
@@ -142,9 +143,7 @@ def fail_from_now(calls: Planted, name: str, times: int, number: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["pwrite", "fsync"])
-async def test_a_full_disk_acknowledges_nothing_and_reads_go_on(
-    name: str, mock_clock: trio.testing.MockClock
-) -> None:
+async def test_a_full_disk_acknowledges_nothing_and_reads_go_on(name: str, mock_clock: trio.testing.MockClock) -> None:
     """Each of the writes that share a failed write or sync is refused; none becomes visible; the actor lives on."""
     calls = Gated()
     async with store_on(calls) as store:
@@ -161,6 +160,26 @@ async def test_a_full_disk_acknowledges_nothing_and_reads_go_on(
     assert "No space left on device" in refusing
     async with store_on(calls) as store:
         assert await store.ask(Read("x")) in {1, *range(10, 18)}  # in the page cache is what never was acknowledged
+
+
+@pytest.mark.parametrize("name", ["pwrite", "fsync"])
+async def test_a_broken_disk_fails_the_log(name: str) -> None:
+    """After any other error of the disk nobody is told that a write is safe, and the log ends by that error."""
+    calls = Planted()
+
+    async def live() -> None:
+        async with store_on(calls) as store:
+            await store.ask(Write("x", 1))
+            fail_from_now(calls, name, 1, errno.EIO)
+            with pytest.raises(Unavailable):
+                await store.ask(Write("x", 2))
+            await trio.sleep_forever()
+
+    with pytest.raises(histrio.SystemFailed) as caught:
+        await live()
+
+    assert [failure.path for failure in caught.value.failures] == ["/log"]
+    assert "Input/output error" in str(caught.value)
 
 
 async def test_the_log_is_opened_again_after_a_while(mock_clock: trio.testing.MockClock) -> None:
@@ -277,3 +296,32 @@ async def test_stopping_finishes_what_was_accepted() -> None:
             await store.ask(Read("x"))
 
     assert len(logged(calls)) == 100
+
+
+async def test_a_store_that_is_killed_finds_what_was_under_way() -> None:
+    """A store alone is started again: it reads what its predecessor had asked the log for, and the log goes on.
+
+    What was under way is in the file, although nobody was told; so memory has it, too, in the order of the log.
+    """
+    calls = Gated()
+    async with RealDriver(disk=RealDisk(calls)) as driver, histrio.open_system(driver=driver) as system:
+        await system.spawn(kept_in(LOG, backoff=None))
+        store = await system.registry.wait(STORE)
+        calls.gate.clear()
+        first = store.ask(Write("x", 0))
+        await trio.testing.wait_all_tasks_blocked()
+        later = [store.ask(Write("x", number)) for number in range(1, 100)]
+        await trio.testing.wait_all_tasks_blocked()
+        await store.control.kill("by a test")
+        reading = store.ask(Read("x"))
+        await trio.testing.wait_all_tasks_blocked()
+        calls.gate.set()
+        found = await reading
+        for write in (first, *later):
+            with pytest.raises(histrio.ActorStopped):
+                await write
+        incarnations = {node.name: node.incarnation for node in system.tree().walk()}
+
+    assert logged(calls) == [f'Write "x" {number}' for number in range(100)]
+    assert found == 99
+    assert (incarnations["log"], incarnations["store"]) == (1, 2)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 import httpx
@@ -35,9 +36,10 @@ from histrio_kernel.log_format import scan
 from histrio_kernel.real import RealDisk, RealDriver
 from histrio_kernel.real.syscalls import Syscalls
 
+M = TypeVar("M")
+
 FAILING = "tests.examples.failing_service"
 STORE_PATH, LOG_PATH = "/kv/data/store", "/kv/data/log"
-Killable = LogFile | Store | Front | histrio.Supervisor
 BACK_S = 10.0  # seconds after which a service that should have come back has not
 ANSWER_S = 10.0  # and a request that should have been answered hangs
 
@@ -99,7 +101,7 @@ class Served:
 async def until(client: Client, status: int) -> Reply:
     """Wait until /health answers so."""
     with trio.fail_after(BACK_S):
-        while (reply := await client.request("GET", "/health")).status != status:
+        while (reply := await client.request("GET", "/health")).status != status:  # noqa: ASYNC110 - HTTP tells nobody
             await trio.sleep(0.005)
     return reply
 
@@ -144,7 +146,7 @@ def eio(name: str) -> Callable[[Served], None]:
     return strike
 
 
-def kill(kind: type[Killable], path: str) -> Callable[[Served], None]:
+def kill(kind: type[histrio.Actor[M]], path: str) -> Callable[[Served], None]:
     """The actor there is killed."""
 
     def strike(kv: Served) -> None:
@@ -176,9 +178,7 @@ async def test_it_comes_back_under_load(fault: str, tmp_path: Path, show: Show) 
         asks = [client.command for client in clients]
         async with load.running(asks[8:], asks[:8], chance.choice):
             for _ in range(3):
-                before = load.total
-                while load.total < before + 100:
-                    await trio.sleep(0.01)
+                await load.until_acknowledged(100)
                 FAULTS[fault](kv)
                 await kv.is_away()
                 await kv.is_back()
@@ -188,7 +188,9 @@ async def test_it_comes_back_under_load(fault: str, tmp_path: Path, show: Show) 
 
     assert (store.incarnation, front.incarnation) == (4, 1)
     assert load.away > 0
-    show(f"kv service, {fault}, 3 times under load: {load.total:,} writes acknowledged and there, {load.away} times 503")
+    show(
+        f"kv service, {fault}, 3 times under load: {load.total:,} writes acknowledged and there, {load.away} times 503"
+    )
 
 
 async def test_while_it_is_away_it_says_so(tmp_path: Path) -> None:
@@ -275,8 +277,7 @@ async def with_clients(kv: Service, load: Load, strike: Callable[[], Awaitable[N
         clients = [await stack.enter_async_context(kv.client()) for _ in range(count("kv_writers") + 4)]
         asks = [client.command for client in clients]
         async with load.running(asks[4:], asks[:4], random.Random(0).choice):
-            while load.total < 100:
-                await trio.sleep(0.01)
+            await load.until_acknowledged(100)
             await strike()
 
 

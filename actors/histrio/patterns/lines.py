@@ -24,6 +24,8 @@ from histrio_kernel.overflow import DROP_NEW, DROP_OLD
 
 __all__ = ["Backlog", "let_in", "must_wait", "stand"]
 
+_STOPPED: Final = "its subscriber stopped before it had room for it"
+
 
 def must_wait(inbox: Inbox) -> bool:
     """Whether a `tell` to this actor would stand in line now. Of a `LATEST` inbox this may be true without need."""
@@ -62,7 +64,7 @@ async def let_in(standing: Sequence[Future[None]]) -> None:
 class Backlog(Waiter):
     """Messages for an actor that has no room for them: in order, bounded; the oldest goes when there are too many."""
 
-    __slots__ = ("_inbox", "_kept_max", "_on_drop", "_standing", "kept")
+    __slots__ = ("_inbox", "_is_moving", "_kept_max", "_on_drop", "_standing", "kept")
 
     is_leaf: ClassVar[bool] = False
 
@@ -72,6 +74,7 @@ class Backlog(Waiter):
         self._kept_max: Final = kept_max
         self._on_drop: Final = on_drop
         self._standing: Standing | None = None
+        self._is_moving = False
 
     def is_empty(self) -> bool:
         """Whether the actor has caught up, so that its inbox can be used as ever."""
@@ -83,12 +86,15 @@ class Backlog(Waiter):
         """Keep `message`, behind those that are kept. Ask first whether it `is_empty`."""
         self.kept.append(message)
         if self._standing is None:
-            self._stand()
-        elif len(self.kept) > self._kept_max:
+            self._move()
+        self._trim()
+
+    def _trim(self) -> None:
+        """The oldest go when there are too many; the next one takes its place in the line."""
+        while self._standing is not None and len(self.kept) > self._kept_max:
             oldest = self.kept.popleft()
             self._standing.message = self.kept[0]
             self._on_drop(oldest, "overtaken by newer ones")
-        assert len(self.kept) <= self._kept_max
 
     def drop(self) -> None:
         """Nothing of it is wanted any more."""
@@ -107,23 +113,35 @@ class Backlog(Waiter):
         self._standing = None
         if future._state == VALUE:
             self.kept.popleft()
-            if self.kept:
-                self._stand()
+            self._move()
+            self._trim()
         else:
             while self.kept:
-                self._on_drop(self.kept.popleft(), "its subscriber stopped before it had room for it")
+                self._on_drop(self.kept.popleft(), _STOPPED)
 
-    def _stand(self) -> None:
-        """Deliver as many as there is room for; then stand in line with the next."""
-        while self.kept:
-            try:
-                if self._inbox.offer(self.kept[0]) is Verdict.FULL:
-                    break
-            except ActorStopped:
-                self._on_drop(self.kept[0], "its subscriber stopped before it had room for it")
-            self.kept.popleft()
-        else:
+    def _move(self) -> None:
+        """Deliver as many as there is room for; then stand in line with the next.
+
+        Who hears the signals of that may publish, which only adds to what is kept, or unsubscribe the actor.
+        """
+        if self._is_moving:
             return
-        self._standing = Standing(self._inbox, self.kept[0])
-        self._inbox.line_up(self._standing)
-        self._standing._attach(self)
+        self._is_moving = True
+        while self.kept and self._is_delivered(self.kept[0]):
+            if self.kept:
+                self.kept.popleft()
+        self._is_moving = False
+        if self.kept:
+            self._standing = standing = Standing(self._inbox, self.kept[0])
+            standing._attach(self)
+            self._inbox.line_up(standing)
+            if standing.is_done:
+                standing._leave_line()
+
+    def _is_delivered(self, message: object) -> bool:
+        """Whether `message` is in, or nobody is there any more to get it."""
+        try:
+            return self._inbox.offer(message) is not Verdict.FULL
+        except ActorStopped:
+            self._on_drop(message, _STOPPED)
+            return True

@@ -164,8 +164,8 @@ class Topic(Generic[M]):
         failed: list[Subscription[M]] = []
         for inbox in slow:
             subscription = self._subscriptions.get(inbox)
-            if subscription is None or subscription._takes(message):
-                continue
+            if subscription is None or subscription._takes(message) or subscription.is_over:
+                continue  # who hears the signals of it may have unsubscribed it
             match subscription.lag:
                 case Lag.WAIT:
                     standing.append(subscription._stand(message))

@@ -173,12 +173,11 @@ class Loop:
     async def _wait(self, future: Future[object]) -> None:
         """Wait for the end of `future`, whatever its outcome. It is left alone by a pause, and given up by an end."""
         self._waited_for = future
-        if future.is_done or self._is_to_end:
-            return
-        self.look()
-        with trio.CancelScope() as self._waiting:
-            await Over(future)
-        self._waiting = None
+        if not future.is_done:
+            with trio.CancelScope() as self._waiting:
+                self.look()
+                await Over(future)
+            self._waiting = None
 
     # -- one advance ---------------------------------------------------------------------------------------------
 

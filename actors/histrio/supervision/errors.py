@@ -15,15 +15,18 @@ class TooManyRestarts(HistrioError):
 
     Attributes:
         path: the supervisor.
-        failures: why each child ended that was counted, oldest first; the last one is the `__cause__`.
+        failures: why each child ended that was counted, oldest first, the last `failures_max` of them; the last one is
+            the `__cause__`.
     """
 
-    def __init__(self, path: str, failures: tuple[ActorStopped, ...], restarts_max: int, window_s: float) -> None:
+    def __init__(
+        self, path: str, failures: tuple[ActorStopped, ...], ends: int, restarts_max: int, window_s: float
+    ) -> None:
         self.path: Final = path
         self.failures: Final = failures
         last = failures[-1]
         super().__init__(
-            f"{path}: its children ended {len(failures)} times within {window_s} s, more often than it may start them"
+            f"{path}: its children ended {ends} times within {window_s} s, more often than it may start them"
             f" again (restarts_max is {restarts_max}); the last was {last.path}: {_root(last)}"
         )
         self.__cause__ = failures[-1]

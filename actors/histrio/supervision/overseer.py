@@ -33,6 +33,7 @@ from histrio.supervision.errors import ChildRunning, TooManyRestarts
 from histrio.supervision.kid import Kid
 from histrio.supervision.rules import Rules
 from histrio.supervision.spec import AutoShutdown, Child, Restart, Strategy
+from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Promise
@@ -41,6 +42,7 @@ from histrio_kernel.lifecycle import ENDED, Phase
 __all__ = ["Overseer"]
 
 T = TypeVar("T")
+_WHYS_MAX: Final = bound("failures_max")
 _SUPERVISES: Final = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PAUSED})
 
 
@@ -72,7 +74,8 @@ class Overseer:
         self.kids: Final[dict[str, Kid]] = {}
         self._plan: _Plan | None = None
         self._giving_up = False
-        self._ends: Final[deque[tuple[float, str, ActorFailed | Reason]]] = deque()
+        self._ends: Final[deque[float]] = deque()  # when there was one that counts, within the window
+        self._whys: Final[deque[tuple[str, ActorFailed | Reason]]] = deque(maxlen=_WHYS_MAX)
         self._events: Final[deque[Callable[[], None]]] = deque()
         self._settled: Promise[None] | None = None
 
@@ -261,6 +264,8 @@ class Overseer:
 
     def _over(self, kid: Kid, cell: Cell) -> None:
         """Nothing of this incarnation runs any more."""
+        if kid.cell is not cell:
+            return  # it was given up before this came to be handled
         gone = cell.phase in ENDED
         was_up, kid.up = kid.up, False
         failure = None if kid.resting else cell.failure()  # of one that rests all has been told
@@ -326,9 +331,12 @@ class Overseer:
     def _again(self, kid: Kid, why: ActorFailed | Reason, *, at_once: bool = True) -> None:
         """It is to be started again, unless that has happened too often; and not *at_once*: others run first."""
         now = self._cell.engine.now()
-        self._ends.append((now, kid.name, why))
-        while now - self._ends[0][0] > self.rules.window_s:
+        self._ends.append(now)
+        self._whys.append((kid.name, why))
+        while now - self._ends[0] > self.rules.window_s:
             self._ends.popleft()
+        while len(self._whys) > len(self._ends):
+            self._whys.popleft()
         if len(self._ends) > self.rules.restarts_max:
             self._give_up()
             return
@@ -421,7 +429,7 @@ class Overseer:
 
     def _why(self) -> Reason | None:
         """The end that the plan follows from."""
-        why = self._ends[-1][2] if self._ends else None
+        why = self._whys[-1][1] if self._whys else None
         return why.reason if isinstance(why, ActorFailed) else why
 
     def _last_failure(self) -> BaseException | None:
@@ -434,9 +442,9 @@ class Overseer:
         """Too many restarts: stop all, from right to left, and fail."""
         ends = tuple(
             why if isinstance(why, ActorFailed) else ActorStopped(f"{self._cell.path}/{name}", why)
-            for _, name, why in self._ends
+            for name, why in self._whys
         )
-        error = TooManyRestarts(self._cell.path, ends, self.rules.restarts_max, self.rules.window_s)
+        error = TooManyRestarts(self._cell.path, ends, len(self._ends), self.rules.restarts_max, self.rules.window_s)
         self._stop_all(lambda: self._cell.fail(error))
 
     async def roll_back(self) -> None:

@@ -1,6 +1,9 @@
 """S8: subscribers that are paused, fail, stop and start again, publishers that are cancelled: order holds, nobody is stuck."""
 
+from collections.abc import Callable
+
 import attrs
+import pytest
 import trio
 import trio.testing
 from hypothesis import given
@@ -9,6 +12,7 @@ from tests.actors.patterns.people import Name, Say, Small, settle
 
 import histrio
 from histrio import Lag, Ref, Topic
+from histrio_kernel.futures import Waiter
 
 STEPS = st.lists(
     st.tuples(
@@ -19,6 +23,94 @@ STEPS = st.lists(
 )
 LAGS = st.lists(st.sampled_from(Lag), min_size=3, max_size=3)
 STRATEGIES = st.sampled_from([histrio.ONE_FOR_ONE, histrio.ONE_FOR_ALL])
+
+
+class Reaction(Waiter):
+    """Runs a function among those who are told of an outcome, so that what it settles is told after it."""
+
+    is_leaf = False
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function = function
+
+    def settled(self, future: histrio.Future[object]) -> None:
+        self.function()
+
+
+async def test_what_is_kept_is_let_in_once_when_it_is_told_late() -> None:
+    """S8, F1: a publication between the moment when kept mail is let in and the telling of it neither loses nor repeats."""
+
+    def make_room_and_publish() -> None:
+        for ask in asks:
+            ask.cancel()  # each makes room, which kept mail takes
+            topic.publish_nowait(Say(f"after {asks.index(ask)}"))
+
+    async with histrio.open_system() as system:
+        topic = Topic[Say](system, "news")
+        small = await system.spawn(Small, heard := list[str]())
+        await small.control.pause()
+        topic.subscribe(small, lag=Lag.DROP_OLD)
+        asks = [small.ask(Name()) for _ in range(2)]
+        for word in "12":
+            topic.publish_nowait(Say(word))
+        done: histrio.Promise[None] = histrio.Promise(system.engine)
+        done._attach(Reaction(make_room_and_publish))
+        done.set(None)
+        small.control.resume()
+        await settle()
+
+    assert heard == ["1", "2", "after 0", "after 1"]
+
+
+@pytest.mark.parametrize("lag", [Lag.DROP_OLD, Lag.LATEST, Lag.DROP_NEW])
+async def test_who_hears_of_a_full_inbox_may_publish(lag: Lag) -> None:
+    """S8, J1: what a signal reader publishes when an inbox is full comes behind, and nothing comes twice."""
+
+    def read(signal: histrio.Signal) -> None:
+        if signal.kind is histrio.Kind.BACKOFF and len(more) < 2:
+            more.append("more")
+            topic.publish_nowait(Say(f"more {len(more)}"))
+
+    more: list[str] = []
+    async with histrio.open_system() as system:
+        topic = Topic[Say](system, "news")
+        small = await system.spawn(Small, heard := list[str]())
+        await small.control.pause()
+        topic.subscribe(small, lag=lag, feed_max=10)
+        system.listen(read)
+        for word in "1234":
+            topic.publish_nowait(Say(word))
+        small.control.resume()
+        await settle()
+
+    everything = {*"1234", "more 1", "more 2"}
+    assert heard[:2] == ["1", "2"]
+    assert len(heard) == len(set(heard)) == {Lag.DROP_OLD: 6, Lag.LATEST: 3, Lag.DROP_NEW: 2}[lag]
+    assert set(heard) <= everything
+
+
+@pytest.mark.parametrize("lag", Lag)
+async def test_who_hears_of_a_full_inbox_may_unsubscribe_it(lag: Lag) -> None:
+    """S8, J1: a signal reader that unsubscribes the actor with the full inbox frees the publisher, for good."""
+
+    def read(signal: histrio.Signal) -> None:
+        if signal.kind is histrio.Kind.BACKOFF:
+            topic.unsubscribe(small)
+
+    async with histrio.open_system() as system:
+        topic = Topic[Say](system, "news")
+        small = await system.spawn(Small, heard := list[str]())
+        await small.control.pause()
+        subscription = topic.subscribe(small, lag=lag, feed_max=10)
+        system.listen(read)
+        for word in "1234":
+            await topic.publish(Say(word))
+        assert (subscription.is_over, subscription.kept, small._inbox.standing) == (True, 0, 0)
+        small.control.resume()
+        await settle()
+
+        assert heard == ["1", "2"]
+        assert system.reports == ()
 
 
 @attrs.define

@@ -111,7 +111,7 @@ class PulseModel:
         self.program: Final = program
         self.now = 0.0
         self.log: list[tuple[float, str]] = []
-        self.phases: list[str] = ["running"]
+        self.phases: list[str] = ["starting", "running"]
         self.states: list[Stage] = []
         self.futures: dict[int, Wanted] = {}
         self.line: list[int] = []  # the numbers of the ops whose nudge is not accepted

@@ -41,6 +41,10 @@ class Scripted(histrio.Process[Stage, None]):
     def __init__(self, world: World) -> None:
         self.world = world
 
+    async def started(self) -> None:
+        if self.ref.control.inspect().incarnation == 1:
+            self.world.watch(self.ref)
+
     async def advance(self) -> histrio.Next[Stage, None]:
         number = self.world.made
         task = self.world.program.task(number)
@@ -94,6 +98,10 @@ class World:
         """Write it down."""
         self.log.append((trio.current_time(), what))
 
+    def watch(self, process: Ref[NoMessage]) -> None:
+        """It starts: from here on nothing of it is missed."""
+        self.phase_feed, self.state_feed = process.watch(), process.control.watch_states(Stage)
+
     async def main(self) -> None:
         """Run the program, and stop looking before the system ends."""
         kind = Stepped if self.program.is_step else Eager if self.program.starts else Scripted
@@ -106,7 +114,6 @@ class World:
                 histrio.child("sup", histrio.Supervisor, spec, restarts_max=10_000, backoff=backoff)
             )
             process = sup.child(spec)
-            phases, states = process.watch(), process.control.watch_states(Stage)
             await wait_all_tasks_blocked()
             for number, (op, at) in enumerate(zip(self.program.ops, self.program.times(), strict=True)):
                 if op.gap > 0:
@@ -117,8 +124,8 @@ class World:
                 self.do(number, op, process, nursery)
             await trio.sleep(AFTER_S)
             self.seen.append(self.look(process))
-            self.phases = [(await phases.next()).value for _ in range(phases.kept)]
-            self.states = [await states.next() for _ in range(states.kept)]
+            self.phases = [(await self.phase_feed.next()).value for _ in range(self.phase_feed.kept)]
+            self.states = [await self.state_feed.next() for _ in range(self.state_feed.kept)]
             nursery.cancel_scope.cancel()
 
     def look(self, process: Ref[NoMessage]) -> str:

@@ -7,7 +7,7 @@ import attrs
 import pytest
 import trio
 from tests.actors.noted import settle
-from tests.actors.processes.jobs import Job, Log, Stage, at, new_log
+from tests.actors.processes.jobs import Job, Log, Stage, at, new_log, wait
 from trio.testing import MockClock
 
 import histrio
@@ -304,3 +304,16 @@ async def test_the_turn_is_free_while_it_waits_and_between_advances(autojump_clo
 
         with trio.fail_after(10):
             assert await job.join() == "visited"
+
+
+async def test_a_wait_that_comes_after_the_stop_is_none(autojump_clock: MockClock) -> None:
+    """S7: an advance that was stopped and then returns `self.wait(future)` gives the future up, and takes no time."""
+    log: Log = []
+    async with histrio.open_system() as system:
+        job = await system.spawn(Job, log, wait(100, seconds=2))
+        job.control.nudge()
+        await settle()
+        assert await job.control.stop() is Phase.STOPPED
+
+        assert at(log) == ["0 begins 0", "2 ends 0"]
+        assert trio.current_time() == 2

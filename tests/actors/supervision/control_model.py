@@ -18,10 +18,11 @@ import attrs
 from hypothesis import strategies as st
 from tests.actors.supervision.programs import Do, Op, Program, Restart, Salt, Sup, Worker
 
-__all__ = ["ControlModel", "Wanted", "control_programs", "predicted"]
+__all__ = ["FUTURES", "PATH", "ControlModel", "Wanted", "control_programs", "predicted"]
 
 RUN: Final = math.inf  # how many more messages are wanted to be handled
 PATH: Final = "/r/a"
+FUTURES: Final = (Do.PAUSE, Do.STEP, Do.NUDGE, Do.KILL, Do.STOP, Do.STOP_WITHIN)
 
 
 @attrs.define
@@ -131,8 +132,8 @@ class ControlModel:
 
     def do(self, number: int, op: Op) -> None:
         """One op; the actor itself does nothing until `rest`."""
-        if op.do in (Do.PAUSE, Do.STEP, Do.KILL, Do.STOP, Do.STOP_WITHIN):
-            if self.over and op.do in (Do.PAUSE, Do.STEP):
+        if op.do in FUTURES:
+            if self.over and op.do in (Do.PAUSE, Do.STEP, Do.NUDGE):
                 self.futures[number] = Wanted(op.do, self.now, "error")
                 return
             self.futures[number] = Wanted(op.do)
@@ -146,6 +147,10 @@ class ControlModel:
                 self.wants = op.amount + (0 if self.wants == RUN else self.wants)
                 if self.phase == "paused":
                     self._enter("running")
+            case Do.NUDGE:
+                if self.wants != RUN:
+                    self.do(number, Op(op.at, Do.STEP, op.path, 1))
+                self.futures[number] = Wanted(op.do, self.now, "done")
             case Do.RESUME:
                 self._resume()
             case Do.KILL:
@@ -169,7 +174,9 @@ class ControlModel:
         if self.over:
             self._incarnation_over()
         elif self.phase == "restarting":
-            self._over(how)  # the restart is called off
+            if (how == "stopped" and self.spec.restart is Restart.TRANSIENT) or self.is_last:
+                self._over(how)
+            self._incarnation_over()  # of what is started again in any case, nothing runs
         elif how == "killed":
             self._cancel("dying")
         else:
@@ -206,7 +213,7 @@ class ControlModel:
         """Who has waited long enough goes on, then the next message is taken: if nobody has the turn."""
         if self.holder is not None or self.phase not in ("running", "draining") or not self.has_started:
             return False
-        due = [number for number, at in self.waiting.items() if at <= self.now]
+        due = sorted((number for number, at in self.waiting.items() if at <= self.now), key=self.waiting.__getitem__)
         if due:
             del self.waiting[due[0]]
             self._note(f"done {due[0]}")
@@ -278,13 +285,13 @@ class ControlModel:
 
 
 def predicted(program: Program) -> tuple[ControlModel, list[str]]:
-    """The model after the whole program, and the phase before each op."""
+    """The model after the whole program, and the phase before each instant at which something is done."""
     model = ControlModel(program)
     seen: list[str] = []
     for number, op in enumerate(program.ops):
         if op.at > model.now:
             model.pass_time(op.at)
-        seen.append(model.phase)
+            seen.append(model.phase)
         model.do(number, op)
     model.pass_time(program.end)
     model.finish()
@@ -293,7 +300,7 @@ def predicted(program: Program) -> tuple[ControlModel, list[str]]:
 
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
-_CONTROLS: Final = (Do.PAUSE, Do.RESUME, Do.STEP)
+_CONTROLS: Final = (Do.PAUSE, Do.RESUME, Do.STEP, Do.NUDGE)
 _MAIL: Final = (Do.NOTE, Do.NOTE, Do.WORK, Do.HOLD, Do.CRASH)
 _ENDS: Final = (Do.KILL, Do.STOP, Do.STOP_WITHIN)
 _DOINGS: Final = st.sampled_from((*_CONTROLS * 3, *_MAIL * 2, *_ENDS))

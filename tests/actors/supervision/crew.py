@@ -184,6 +184,11 @@ async def ending_of(future: Awaitable[object]) -> str:
         return type(error).__name__ + ("" if cause is None else f" by {type(cause).__name__}")
 
 
+def failures(system: histrio.System) -> list[str]:
+    """The failures that were reported; not who held a turn for long, which on a virtual clock many do."""
+    return [str(report) for report in system.reports if isinstance(report, histrio.ActorFailed)]
+
+
 def letters(system: histrio.System) -> list[object]:
     """The messages that nobody has handled; of a `Say` what was said."""
     return [

@@ -85,8 +85,8 @@ class Above(Protocol):
         """Whether there may be another life at its place: then intake stays open."""
         ...
 
-    def call_off(self, place: Place) -> None:
-        """Whoever waits there for a restart is stopped or killed."""
+    def strike_resting(self, place: Place, *, stops: bool) -> None:
+        """Whoever waits there for a restart is stopped, or killed."""
         ...
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -187,10 +188,8 @@ class SupLife(Life):
         for slot in self.slots[:]:
             if slot.life is None:
                 self.del_child(slot)
-        try:
+        with suppress(Killed):
             yield from self.terminate()
-        except Killed:
-            pass
         raise Failed
 
     # supervisor:init/1: start from left to right; if one fails, stop those before it in reverse, and fail.
@@ -350,11 +349,12 @@ class SupLife(Life):
                 yield Wait(partial(is_over, life))
             self.del_child(slot)
 
-    # Histrio: who is stopped or killed while it waits for its restart has ended, as by terminate_child.
-    def call_off(self, place: Place) -> None:
+    # Histrio: a stop while it waits for its restart is a normal end, and a kill is no news; what is permanent comes back.
+    def strike_resting(self, place: Place, *, stops: bool) -> None:
         for slot in self.slots[:]:
-            if slot.place is place:
+            if slot.place is place and stops and slot.spec.restart is Restart.TRANSIENT:
                 self.del_child(slot)
+                self.do_auto_shutdown(slot)
 
     def keeps(self, life: Life) -> bool:
         slot = next((one for one in self.slots if one.place is life.place), None)
@@ -415,7 +415,7 @@ class Call:
             if slot.life is not None:
                 slot.life.stop()
             else:
-                self.sup.call_off(place)
+                self.sup.del_child(slot)
             yield Wait(lambda: place.over)
             slot.dismissed = False
         yield from self._reply("ok")
@@ -464,7 +464,7 @@ class Top:
     def keeps(self, life: Life) -> bool:
         return False
 
-    def call_off(self, place: Place) -> None:
+    def strike_resting(self, place: Place, *, stops: bool) -> None:
         raise AssertionError("nobody is restarted there")
 
     def run(self) -> Prediction:
@@ -515,7 +515,7 @@ class Top:
             place.paused = op.do is Do.PAUSE and isinstance(place.spec, Worker)
         elif life.over:
             if op.do is not Do.BREAK and place.over is False:
-                place.above.call_off(place)
+                place.above.strike_resting(place, stops=op.do is not Do.KILL)
         elif op.do is Do.KILL:
             life.strike(Killed())
         elif op.do is Do.BREAK:

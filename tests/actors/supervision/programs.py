@@ -89,6 +89,7 @@ class Do(Enum):
     STOP_WITHIN = "stop it within"
     KILL = "kill it"
     STEP = "step it, so many messages:"
+    NUDGE = "nudge it"
     HOLD = "tell it work that holds the turn for"
     PAUSE = "pause it"
     RESUME = "resume it"
@@ -104,7 +105,19 @@ class Do(Enum):
 MESSAGES: Final = (Do.HOLD, Do.NOTE, Do.ASK, Do.WORK, Do.ASK_WORK, Do.CRASH, Do.ASK_CRASH, Do.FINISH)
 ASKS: Final = (Do.ASK, Do.ASK_WORK, Do.ASK_CRASH)
 COMMANDS: Final = (Do.TERMINATE_CHILD, Do.RESTART_CHILD, Do.DELETE_CHILD)
-_PLAIN: Final = (Do.NOTE, Do.ASK, Do.CRASH, Do.ASK_CRASH, Do.FINISH, Do.BREAK, Do.STOP, Do.KILL, Do.PAUSE, Do.RESUME)
+_PLAIN: Final = (
+    Do.NOTE,
+    Do.ASK,
+    Do.CRASH,
+    Do.ASK_CRASH,
+    Do.FINISH,
+    Do.BREAK,
+    Do.STOP,
+    Do.KILL,
+    Do.PAUSE,
+    Do.RESUME,
+    Do.NUDGE,
+)
 
 
 @attrs.frozen
@@ -206,7 +219,7 @@ DEPTH_MAX: Final = 4
 _RESTARTS: Final = st.sampled_from((Restart.PERMANENT, *Restart, Restart.TRANSIENT))
 _SHORT: Final = st.sampled_from((0, 0, 0, 1, 2, 3))
 _ENDING: Final = (Do.CRASH, Do.KILL, Do.STOP, Do.BREAK, Do.FINISH, Do.ASK_CRASH)  # what this is about
-_DOINGS: Final = st.sampled_from((*_ENDING, *_ENDING, *(do for do in Do if do not in (Do.STEP, Do.HOLD))))
+_DOINGS: Final = st.sampled_from((*_ENDING, *_ENDING, *(do for do in Do if do not in (Do.STEP, Do.NUDGE, Do.HOLD))))
 _OPS: Final = st.tuples(st.sampled_from((1, 1, 2, 3, 0, 8)), _DOINGS, st.integers(0, 10**6), st.integers(1, 3))
 
 
@@ -273,6 +286,8 @@ def programs(draw: st.DrawFn, *, distinct: bool = True) -> Program:
     for gap, do, place, amount in draw(st.lists(_OPS, min_size=3, max_size=20)):
         now += salt(gap) if distinct and gap else gap * TICK + distinct
         able = [path for path, spec in places if isinstance(spec, Worker) or do in _ANYBODY]
+        if do in COMMANDS:
+            able.remove(places[0][0])  # which has no supervisor
         ops.append(Op(now, do, able[place % len(able)], amount if do is Do.FAIL_STARTS else salt(amount)))
     end = now + (salt(draw(st.sampled_from((60, 2)))))
     return Program(root, tuple(ops), end, schedule=draw(st.integers(0, 2**32 - 1)), heard=draw(st.booleans()))

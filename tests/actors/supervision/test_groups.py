@@ -202,7 +202,8 @@ async def test_all_handlers_that_wait_are_interrupted_one_after_the_other(autoju
         assert await ending_of(asked) == "ActorFailed by ValueError"
         await when_up(ref_b, 2)
         assert trio.current_time() == 3
-        assert letters(system) == ["fail", *told]
+        assert letters(system)[0] == "fail"
+        assert {id(letter) for letter in letters(system)[1:]} == {id(message) for message in told}  # in any order
 
     assert log[5:10] == ["b1 cleaned up"] * 3 + ["b1 stops", "b1 stopped"]
 
@@ -356,7 +357,8 @@ async def test_a_sibling_that_ignores_its_end_is_named(where: str, at: float, au
         await when_up(sup.child(b), 2)
         assert trio.current_time() == 10
 
-    ((when, text),) = stuck
+    when, text = stuck[0]
+    assert len(stuck) == (2 if where == "stopped" else 1)  # its next incarnation is stopped with the system
     assert when == at
     assert text.startswith("/sup/b: it was cancelled")
     assert "stubborn" in text

@@ -88,6 +88,9 @@ class Player(histrio.Actor[Mail]):
         if op.do in (Do.WORK, Do.ASK_WORK):
             await self.io(sleep, op.amount)
             self.note(f"done {message.number}")
+        if op.do is Do.HOLD:
+            await sleep(op.amount)
+            self.note(f"done {message.number}")
         if op.do is Do.FINISH:
             self.finish()
         self.world.handled.append(message.number)
