@@ -69,7 +69,7 @@ LONG: Final[dict[str, str]] = {
 
 # The numbered promises of the design that the code has reached.
 PROMISES: Final = tuple(
-    f"{section}{number}" for section, last in (("A", 18), ("F", 9), ("E", 4)) for number in range(1, last + 1)
+    f"{section}{number}" for section, last in (("A", 18), ("F", 9), ("E", 4), ("S", 9)) for number in range(1, last + 1)
 )
 
 # What a fence may be called. "python" is a program: it runs, and both type checkers read it. There is no second

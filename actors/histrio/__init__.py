@@ -9,6 +9,9 @@ from histrio.actor import Actor as Actor
 from histrio.control import Control as Control
 from histrio.control import Inspection as Inspection
 from histrio.handlers import handler as handler
+from histrio.idle import Idle as Idle
+from histrio.idle import IdleState as IdleState
+from histrio.idle import Waits as Waits
 from histrio.messages import Askable as Askable
 from histrio.messages import ChildRequest as ChildRequest
 from histrio.messages import Envelope as Envelope

@@ -248,7 +248,8 @@ class Actor(Generic[M]):
         cell = cell_of(self, "become")
         if receive is not None and not inspect.iscoroutinefunction(receive):
             raise TypeError(f"{cell.path}: become() takes an async function of one message, or None, got {receive!r}")
-        cell.become(None if receive is None else lambda _, message: receive(cast(M, message)))
+        cell.open_account()  # from now on messages are taken by the slow way, which asks for the behaviour
+        cell.turn.behaviour = None if receive is None else lambda _, message: receive(cast(M, message))
 
     def tell_first(self, message: M) -> None:
         """Put `message` into the own inbox ahead of all others. Meant for `started()`. Not a checkpoint."""

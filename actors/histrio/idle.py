@@ -15,15 +15,15 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 import attrs
 import trio.testing
 from trio.lowlevel import Task, current_task
 
-from histrio.knots import Knot, circle
 from histrio.patterns.timers import Timers
-from histrio.waits import Stage, Waiting
+from histrio.waiting.knots import Knot, circle
+from histrio.waiting.waits import Stage, Waiting
 from histrio_kernel.cell import Cell
 from histrio_kernel.errors import HistrioError
 from histrio_kernel.futures import HOLDERS, PENDING
@@ -198,9 +198,9 @@ def _beside(waiting: Waiting, cell: Cell) -> Iterator[_Item]:
     """What runs beside the handlers, and nobody waits for."""
     for operation in waiting.operations(cell):
         yield _Item(cell.path, "the actor", waiting.future(operation))
-    timers = getattr(cell.actor, "_histrio_timers", None)
-    next_due = timers.next_due() if isinstance(timers, Timers) else None
-    if isinstance(timers, Timers) and next_due is not None:
+    timers = cast("Timers[object] | None", getattr(cell.actor, "_histrio_timers", None))
+    next_due = None if timers is None else timers.next_due()
+    if timers is not None and next_due is not None:
         due, key = next_due
         more = f" and {len(timers) - 1} more" if len(timers) > 1 else ""
         yield _Item(cell.path, f"timer {key!r}{more}", _outside("its time", due))

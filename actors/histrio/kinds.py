@@ -35,6 +35,7 @@ def settings_of(cls: object, where: str = "spawn()") -> Settings:
     if not isinstance(kind, type) or not hasattr(kind, "__histrio_settings__"):
         hint = ""
         if hasattr(kind, "__histrio_actor__") and not isinstance(kind, type):
-            hint = f": give the class and its arguments, {type(kind).__qualname__}, ..., not an instance"
+            call = where.replace(")", f"{type(kind).__qualname__}, ...)", 1) if where.endswith("()") else where
+            hint = f": give the class and its arguments, {call}, not an instance"
         raise ValueError(f"{where} takes an actor class, a subclass of histrio.Actor, got {cls!r}{hint}")
     return cast(Settings, getattr(kind, "__histrio_settings__"))  # noqa: B009 - checked above

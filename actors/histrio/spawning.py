@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol, TypeVar, TypeVarTuple, cast
+from typing import Final, Never, Protocol, TypeVar, TypeVarTuple, cast
 
 import trio
 from trio.lowlevel import checkpoint
@@ -74,8 +74,10 @@ async def spawn_child(
     """
     settings: Settings | None = getattr(cls, "__histrio_settings__", None) if isinstance(cls, type) else None
     if settings is None:
-        if isinstance(cls, Child):
-            settings, name = cls.settings, name or cls.name
+        given = cast(object, cls)
+        if isinstance(given, Child):
+            spec = cast("Child[Never]", given)
+            settings, name = spec.settings, name or spec.name
         else:
             settings = settings_of(cls)
     if nest.engine.pace.due():  # before there is a child that a cancellation could leave alone

@@ -15,6 +15,7 @@ from typing import Final, TypeVar, TypeVarTuple, cast, final
 import trio
 
 from histrio.handlers import HandlerTable
+from histrio.idle import Idle, step_until_idle
 from histrio.kinds import Lives
 from histrio.patterns.registry import Registry
 from histrio.ref import Ref
@@ -165,6 +166,32 @@ class System:
     def reports(self) -> tuple[HistrioError, ...]:
         """The last reports of what nobody awaits: `HeldTurn`, `HeldLoop`, `LoserStuck`."""
         return tuple(self.engine.reports)
+
+    async def step_until_idle(self) -> Idle:
+        """Let every actor go as far as it can without time passing, and tell how things stand then. A checkpoint.
+
+        For tests and for people who wonder. Everything in the Trio run goes on until all tasks are blocked; a
+        `MockClock` with autojump does not jump meanwhile. Actors that tell each other without end never get there.
+
+        Raises:
+            HistrioError: the caller is a handler of this system.
+
+        >>> import histrio, trio.testing
+        >>> class Sleeper(histrio.Actor[float]):
+        ...     async def receive(self, message: float) -> None:
+        ...         await self.io.clock.sleep(message)
+        >>> async def main(system: histrio.System) -> None:
+        ...     sleeper = await system.spawn(Sleeper)
+        ...     await sleeper.tell(5.0)
+        ...     idle = await system.step_until_idle()
+        ...     print(idle.state, idle.until, idle.waits[0].waits_for)
+        ...     await trio.sleep(5)
+        ...     print((await system.step_until_idle()).state)
+        >>> histrio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+        IdleState.WAITING 5.0 its operation RealClock.sleep
+        IdleState.DONE
+        """
+        return await step_until_idle(self)
 
     def listen(self, reader: Reader) -> Callable[[], None]:
         """Have `reader` called with every signal of every actor, synchronously; the returned function ends it."""

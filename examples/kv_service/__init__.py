@@ -7,7 +7,7 @@ $ curl -d 'Read "x"' 127.0.0.1:8080
 Result 1
 ```
 
-From the ground: `decimals` and `messages`, `wire` (text to messages and back), `log` and `store` (two actors), `data` (their
-supervisor), `body`, `farewell`, `front` (HTTP), `pages` (the store's), `place` (a port and a directory of one's own),
-`service` (the tree), `__main__`. `load` talks to it through `client`.
+From the ground: `decimals` and `messages`, `wire` (text to messages and back), `log` and `store` (two actors), `data`
+(their supervisor), `body`, `farewell`, `front` (HTTP), `pages` (the store's), `place` (a port and a directory of one's
+own), `service` (the tree), `__main__`. `load` talks to it through `client`.
 """

@@ -9,8 +9,8 @@
 # What the disk does wrong is one of two things.
 #
 # It is *full*. That is nobody's fault, nothing is in doubt, and starting again would not help: appends are refused, and
-# what only reads goes on. Each `reopen_s` one append opens the file again, which cuts off what was never synced. It must
-# then hold as many records as were acknowledged; else somebody has changed it behind our back, and appending to it
+# what only reads goes on. Each `reopen_s` one append opens the file again, which cuts off what was never synced. Then
+# it must hold as many records as were acknowledged; else somebody has changed it behind our back, and appending to it
 # would hide that until the next start.
 #
 # It is *broken*: all other errors. Then nobody knows what this actor knows of the file, and it fails, as actors do. Its

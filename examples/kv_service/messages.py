@@ -73,7 +73,7 @@ class Status(histrio.Request[Health]):
 
 
 class WriteRefused(histrio.Refusal):
-    """The log has no room: the write is not acknowledged, and will not be visible. Reads go on; it may be tried again."""
+    """The log has no room: the write is not acknowledged, and will not be visible. It may be tried again."""
 
 
 class Unavailable(histrio.Refusal):

@@ -1,4 +1,4 @@
-"""The pages of the store: each request is answered at once by what is known, and never waits for a store that is away."""
+"""The pages of the store: a request is never lost in one that is away, it is answered at once: 503, come again."""
 
 # Design note
 # -----------

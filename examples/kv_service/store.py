@@ -1,4 +1,4 @@
-"""The store: one actor that keeps all keys and values in memory, and has every write logged before anybody hears of it."""
+"""The store: one actor that keeps all keys and values in memory, and has each write logged before anybody hears of it."""
 
 # Design note
 # -----------

@@ -119,7 +119,6 @@ class Account:
     def redeliver(self) -> None:
         """The incarnation has ended and there will be another: what was in its hand goes back, or is a dead letter."""
         in_hand, self._in_hand = self._in_hand, {}
-        self.steps = None
         back: list[object] = []
         for delivery in in_hand:
             if isinstance(delivery.entry, Ask):

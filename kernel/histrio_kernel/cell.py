@@ -23,7 +23,7 @@ then, its parent decides: the end, or another incarnation. The phase changes onl
 
 from __future__ import annotations
 
-from typing import Final, NoReturn, Protocol, final
+from typing import NoReturn, Protocol, final
 
 import attrs
 import trio
@@ -33,7 +33,8 @@ from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorFailed, ActorStopped, Down, End, NoMoreMail, Reason
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise
 from histrio_kernel.gate import HALTED, KILLED
-from histrio_kernel.incarnation import Incarnation
+from histrio_kernel.inbox import Inbox
+from histrio_kernel.incarnation import NO_CONTEXT, Incarnation
 from histrio_kernel.lifecycle import ENDED, Event, Phase, follow
 from histrio_kernel.settings import Settings
 from histrio_kernel.signals import Kind
@@ -73,16 +74,29 @@ class Cell(Incarnation):
 
     __slots__ = ("announced", "born", "children", "ended", "guardian", "last_failure", "name", "parent")
 
+    parent: Parent
+    name: str
+    last_failure: Exception | None
+    ended: Promise[None] | None
+    announced: bool
+    children: dict[str, Cell] | None
+    born: dict[str, int] | None
+    guardian: Guardian | None
+
     def __init__(self, engine: Engine, parent: Parent, path: str, name: str, settings: Settings, actor: object) -> None:
-        self.parent: Final = parent
-        self.name: Final = name
-        self.last_failure: Exception | None = None
-        self.ended: Promise[None] | None = None
+        self.engine = engine
+        self.parent = parent
+        self.path = path
+        self.name = name
+        self.settings = settings
+        self.base = NO_CONTEXT
+        self.phase = Phase.STARTING
+        self.incarnation = 1
         self.announced = False
-        self.children: dict[str, Cell] | None = None
-        self.born: dict[str, int] | None = None
-        self.guardian: Guardian | None = None
-        super().__init__(engine, path, settings, actor)
+        # One statement, because every spawn pays for it.
+        self.last_failure = self.ended = self.children = self.born = self.guardian = self.lane = self.account = None
+        self.inbox = Inbox(engine, path, settings.policy)
+        self.begin(actor)
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -222,6 +236,8 @@ class Cell(Incarnation):
         if self.io is not None:
             self.io.close()
         self.turn.actor = self.actor = self.host = self.nursery = None  # what is made from here on ends at once
+        if self.turn.watched:
+            self.engine.awake.pop(self.turn, None)
         self._answer()
         if kept and self.account is not None:
             self.account.redeliver()

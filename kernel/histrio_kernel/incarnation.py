@@ -45,7 +45,6 @@ from histrio_kernel.gate import (
     PAUSED,
     RUNNING,
     STARTING,
-    Handler,
 )
 from histrio_kernel.handling import call_hook, serve
 from histrio_kernel.inbox import NO_ENTRY, Inbox, message_of
@@ -58,9 +57,10 @@ from histrio_kernel.settings import Behaviour, Settings
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Turn, Worker
 
-__all__ = ["Child", "Incarnation"]
+__all__ = ["NO_CONTEXT", "Child", "Incarnation"]
 
-_NO_CONTEXT: Final = Context()
+NO_CONTEXT: Final = Context()
+"""Of an actor that has not begun to live."""
 
 T = TypeVar("T")
 
@@ -104,50 +104,50 @@ class Incarnation:
         "turn",
     )
 
-    def __init__(self, engine: Engine, path: str, settings: Settings, actor: object) -> None:
-        self.engine: Final = engine
-        self.path: Final = path
-        self.settings: Final = settings
-        self.base = _NO_CONTEXT
-        self.phase = Phase.STARTING
-        self.incarnation: int = 1
-        self.lane: Lane | None = None
-        self.account: Account | None = None
-        self.inbox: Final = Inbox(engine, path, settings.policy)
-        self.begin(actor)
+    # The place sets these when it is made.
+    engine: Engine
+    path: str
+    settings: Settings
+    inbox: Inbox
+    base: Context
+    phase: Phase
+    incarnation: int
+    lane: Lane | None
+    account: Account | None
+
+    # An incarnation has these to itself.
+    actor: Behaviour | None
+    turn: Turn
+    reason: Reason | None
+    result: object
+    failures: list[BaseException] | None
+    nursery: trio.Nursery | None
+    host: Worker | None
+    bare: Task | None
+    io: IoPool | None
+    promises: Made | None
+    started: Promise[None] | None
+    deadline: float
 
     def begin(self, actor: object) -> None:
         """Make what belongs to one incarnation."""
-        settings = self.settings
-        self.actor: Behaviour | None = cast(Behaviour, actor)
+        settings, inbox, account = self.settings, self.inbox, self.account
+        self.actor = cast(Behaviour, actor)
         self.deadline = math.inf
-        self.reason: Reason | None = None
-        self.result: object = None
-        self.failures: list[BaseException] | None = None
-        self.nursery: trio.Nursery | None = None
-        self.host: Worker | None = None
-        self.bare: Task | None = None
-        self.io: IoPool | None = None
-        self.promises: Made | None = None
-        self.started: Promise[None] | None = None
-        if self.account is None and (settings.redeliver_max or settings.stash_max):
-            self.account = Account(self.inbox, settings.redeliver_max, settings.stash_max)
-        self.turn = turn = Turn(
-            self.engine,
-            self,
-            self.inbox,
-            actor,
-            settings.handlers,
-            settings.serial,
-            settings.in_flight_max,
-            self.account,
+        # One statement, because every spawn pays for it.
+        self.reason = self.result = self.failures = self.nursery = self.host = self.bare = self.io = self.promises = (
+            self.started
+        ) = None
+        if account is None and (settings.redeliver_max or settings.stash_max):
+            account = self.account = Account(inbox, settings.redeliver_max, settings.stash_max)
+        self.turn = inbox.taker = turn = Turn(
+            self.engine, self, inbox, actor, settings.handlers, settings.serial, settings.in_flight_max, account
         )
-        self.inbox.taker = turn
         if self.engine.signals.heard:
             turn.gate |= HEARD
-        if self.account is not None:
+        if account is not None:
             turn.gate |= COUNTED
-        if self.is_paused_wanted:
+        if self.lane is not None and self.lane.paused and not (account is not None and account.steps):
             turn.gate |= PAUSED
 
     # -- the life ------------------------------------------------------------------------------------------------
@@ -257,9 +257,8 @@ class Incarnation:
             self.turn.gate |= EXITING
 
     async def _run_to_result(self, host: Worker) -> None:
-        actor = self.actor
-        assert actor is not None
-        self.result = await actor.run()
+        assert self.actor is not None
+        self.result = await self.actor.run()
         if host.delivery is not None and self.account is not None:
             self.account.finish(host.delivery)  # else it is in hand still
             host.delivery = None
@@ -466,12 +465,6 @@ class Incarnation:
         self.turn.account = self.account
         self.turn.gate |= COUNTED
         return self.account
-
-    def become(self, behaviour: Handler | None) -> None:
-        """All further messages of this incarnation are handled by `behaviour`, or again as the class says."""
-        self.turn.behaviour = behaviour
-        if behaviour is not None:
-            self.open_account()
 
     def step_taken(self) -> None:
         """One of the messages that it may handle has been taken."""

@@ -199,12 +199,14 @@ class Lane:
             return done
         account = place.open_account()
         account.steps = (account.steps or 0) + count
-        self._open()
+        self._open_for_steps()
         return self._until_paused()
 
     def step_taken(self) -> None:
-        """One of the messages that it may handle has been taken."""
+        """One of the messages that it may handle has been taken. One that is drained does not count."""
         account = self._place.account
+        if self._place.reason is not None:
+            return
         assert account is not None
         assert account.steps
         account.steps -= 1
@@ -247,8 +249,13 @@ class Lane:
             if steps >= bound("nudges_max"):
                 return False
             account.steps = steps + 1
-            self._open()
+            self._open_for_steps()
         return True
+
+    def _open_for_steps(self) -> None:
+        """Take messages, unless the incarnation ends: then the next one may take so many."""
+        if self._place.reason is None:
+            self._open()
 
     # -- the gate ------------------------------------------------------------------------------------------------
 

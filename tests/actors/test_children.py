@@ -108,7 +108,7 @@ class NoActor:
     [
         (NoActor, "NoActor"),
         (histrio.Actor, "Actor"),
-        (Quiet(), r"give the class and its arguments, Quiet, \.\.\., not an instance"),
+        (Quiet(), r"give the class and its arguments, spawn\(Quiet, \.\.\.\), not an instance"),
         (Quiet.receive, "Quiet.receive"),
         (None, "None"),
         ("Quiet", "'Quiet'"),

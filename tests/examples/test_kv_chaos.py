@@ -38,8 +38,6 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 LOG = Path("/data/kv.log")
-RESTARTING = histrio.Phase.RESTARTING  # to stop or kill in this phase is to call the restart off
-
 CHAOS_S = 60.0
 QUIET_S = 4.0  # between two blows, on average
 ANSWER_S = 2.0  # within which each request is answered: some calls of the disk, and nothing else
@@ -106,12 +104,12 @@ def blows(system: histrio.System, disk: Disk) -> dict[str, Callable[[random.Rand
 
     def kill(kind: type[histrio.Actor[M]], path: str) -> None:
         ref = system.find(kind, path)
-        if ref is not None and ref.control.status() is not RESTARTING:
+        if ref is not None:
             ref.control.kill("by chance")
 
     def stop() -> None:
         ref = system.find(Store, "/kv/data/store")
-        if ref is not None and ref.control.status() is not RESTARTING:
+        if ref is not None:
             ref.control.stop(why="by chance")
 
     def fail(name: str, times: int) -> None:

@@ -81,6 +81,7 @@ async def test_without_a_store_it_is_503(autojump_clock: MockClock) -> None:
         pages = await followed(system, nursery)
         before = await pages.command(b'Read "x"')
         store = await system.spawn(Stuck, name="store")
+        await wait_all_tasks_blocked()
         with trio.move_on_after(1) as asked:
             await pages.command(b'Read "x"')
         await store.control.kill("by a test")

@@ -312,7 +312,7 @@ def test_a_disk_that_is_mended_in_time(tmp_path: Path) -> None:
     check_log(load, data / "kv.log")
 
     assert load.away > 0
-    assert "kv_service: WARNING: ActorFailed: /kv/data/log has ended: failed: " in said
+    assert "kv_service: WARNING: ActorFailed: /kv/data/log has ended: failed: DiskFailed: [Errno 5] " in said
 
 
 REASONS = (

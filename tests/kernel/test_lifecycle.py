@@ -109,7 +109,7 @@ def test_only_one_line_changes_a_phase() -> None:
                 if any(node.attr == "phase" and isinstance(node.ctx, ast.Store) for node in stores):
                     setters.add(f"{path.stem}.{function.name}")
 
-    assert setters == {"incarnation.__init__", "cell.follow"}
+    assert setters == {"cell.__init__", "cell.follow"}
 
 
 # -- the phases that an actor shows ------------------------------------------------------------------------------------

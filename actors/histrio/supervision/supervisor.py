@@ -203,11 +203,12 @@ class _Supervising(Actor[ChildRequest]):
     async def _on_start(self, request: StartChild) -> Ref[object]:
         if not isinstance(request.spec, Child):
             raise Refusal(f"{self.ref.path}: start_child takes what child(...) makes, got {shown(request.spec)}")
+        spec = cast("Child[object]", request.spec)
         try:
-            self._check_spec(request.spec)
+            self._check_spec(spec)
         except ValueError as error:
             raise Refusal(str(error)) from error
-        return await self.start_child(cast("Child[object]", request.spec))
+        return await self.start_child(spec)
 
     @handler(TerminateChild)
     async def _on_terminate(self, request: TerminateChild) -> None:

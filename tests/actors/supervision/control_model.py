@@ -61,6 +61,7 @@ class ControlModel:
         self.open = True
         self.waiting: dict[int, int] = {}  # handlers that gave the turn away, and until when they wait
         self.holder: tuple[int, float] | None = None  # the handler that has the turn, and until when
+        self.about_to_take = False  # somebody has the turn in order to take a message at the end of this instant
         self.has_started = False
         self.end = ""
         self.deadline = math.inf
@@ -103,8 +104,6 @@ class ControlModel:
         again = Restart.TEMPORARY if self.is_last else self.spec.restart
         if again is Restart.PERMANENT or (again is Restart.TRANSIENT and self.end != "stopped"):
             self._enter("restarting")
-            if self.wants != RUN:
-                self.wants = 0
             self._incarnation_over()
             self._next(self.program.root.backoff)
             if self.step_at == self.now:
@@ -161,6 +160,8 @@ class ControlModel:
                 self._stop_or_kill("stopped", op.amount, within=True)
             case _:
                 raise AssertionError(op)
+        if self.queue and self.phase == "running" and self.wants and self.holder is None:
+            self.about_to_take = True
         self._look()
 
     def _resume(self) -> None:
@@ -190,7 +191,7 @@ class ControlModel:
 
     def _look(self) -> None:
         """It is paused as soon as that is wanted and no handler runs or waits."""
-        quiet = not self.waiting and self.holder is None
+        quiet = not self.waiting and self.holder is None and not self.about_to_take
         if self.phase == "running" and self.wants == 0 and quiet:
             self._enter("paused")
         if self.phase == "paused":
@@ -200,6 +201,7 @@ class ControlModel:
 
     def rest(self) -> None:
         """Nothing more happens at this instant from outside: the actor does what it can."""
+        self.about_to_take = False
         while self._handle_next():
             pass
         self._look()

@@ -33,7 +33,10 @@ def broken_promises(program: Program, outcome: Prediction) -> list[str]:
 
 
 def _lives(program: Program, log: list[Entry]) -> Iterator[str]:
-    """One incarnation after the other, each from its begin to its end, and messages only while it has started."""
+    """One incarnation after the other, each from its begin to its end, and messages only while it has started.
+
+    One that is killed at the instant of its begin may be gone before its code has run.
+    """
     for path, spec in paths(program.root):
         if isinstance(spec, Sup):
             continue
@@ -41,7 +44,7 @@ def _lives(program: Program, log: list[Entry]) -> Iterator[str]:
         for entry in (one for one in log if one.path == path):
             what = entry.what.split()[0]
             if last == "gone":
-                if entry.incarnation not in (1, number + 1) or what != "starting":
+                if not (entry.incarnation == 1 or entry.incarnation > number) or what != "starting":
                     yield f"{path}: {entry} follows incarnation {number}"
                 last, number = what, entry.incarnation
                 continue

@@ -378,14 +378,15 @@ async def test_a_transient_supervisor_that_gives_up_has_failed() -> None:
 async def test_hand_spawned_children_of_a_supervisor_are_not_supervised() -> None:
     """S4: what a subclass spawns itself is its own: its failure is the supervisor's, its kill is nothing."""
     met: list[Crew] = []
+    log: list[str] = []
     async with histrio.open_system() as system:
         inner = histrio.child("inner", Crew, met)
         sup = await system.spawn(histrio.child("sup", histrio.Supervisor, inner))
-        by_hand = await met[0].spawn(Worker, "x", [], name="x")
+        by_hand = await met[0].spawn(Worker, "x", log, name="x")
         by_hand.control.kill()
         await settle()
         assert sup.child(inner).control.inspect().incarnation == 1
-        by_hand = await met[0].spawn(Worker, "x", [], name="x")
+        by_hand = await met[0].spawn(Worker, "x", log, name="x")
         await by_hand.tell(Say("fail"))
         await when_up(sup.child(inner), 2)
         assert system.find(Worker, "/sup/inner/x") is None

@@ -153,10 +153,8 @@ async def test_children_drain_their_inboxes_before_they_stop(autojump_clock: Moc
         await sup.join()
         assert letters(system) == []
 
-    assert log[4:] == [
-        *("a1 first", "a1 serve", "b1 was served by a1", "a1 serve", "b1 was served by a1"),
-        *("b1 stops", "b1 stopped", "a1 stops", "a1 stopped"),
-    ]
+    assert sorted(log[4:9]) == ["a1 first", *["a1 serve"] * 2, *["b1 was served by a1"] * 2]
+    assert log[9:] == ["b1 stops", "b1 stopped", "a1 stops", "a1 stopped"]
 
 
 async def test_a_supervisor_has_no_deadline_of_its_own(autojump_clock: MockClock) -> None:

@@ -61,6 +61,7 @@ class Player(histrio.Actor[Mail]):
         self.world = world
         self.path = path
         self.alive = trio.Event()
+        self.is_gone = False
         self.broken = trio.Event()
 
     async def started(self) -> None:
@@ -104,6 +105,7 @@ class Player(histrio.Actor[Mail]):
             with trio.CancelScope(shield=True):
                 await sleep(self.script.unwind)
             self.note("gone")
+            self.is_gone = True
 
     async def breaking(self) -> None:
         """Fails beside the handlers, when it is told to."""
@@ -116,8 +118,9 @@ class Player(histrio.Actor[Mail]):
         return self.world.scripts[self.path]
 
     def note(self, what: str) -> None:
-        """Write it down."""
-        self.world.note(self.path, self.incarnation, what)
+        """Write it down; not what was over before it was cancelled, and had no chance to go on."""
+        if not (self.is_gone and what.split()[0] in ("started", "done")):
+            self.world.note(self.path, self.incarnation, what)
 
 
 class AgainPlayer(Player):

@@ -14,11 +14,12 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import math
 import sys
 import types
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 import trio
 from trio.lowlevel import Task
@@ -49,22 +50,19 @@ def _chain(outermost: object) -> Iterator[object]:
     current: object = outermost
     while current is not None:
         yield current
-        if isinstance(current, types.CoroutineType):
-            current = current.cr_await
-        elif isinstance(current, types.GeneratorType):
-            current = current.gi_yieldfrom
-        elif isinstance(current, types.AsyncGeneratorType):
-            current = current.ag_await
+        for name in ("cr_await", "gi_yieldfrom", "ag_await"):
+            if hasattr(current, name):
+                current = getattr(current, name)
+                break
         else:  # one step of an asynchronous generator, which does not say of which
-            referents = gc.get_referents(current)
-            current = next((one for one in referents if isinstance(one, types.AsyncGeneratorType)), None)
+            current = next((one for one in gc.get_referents(current) if hasattr(one, "ag_await")), None)
 
 
 def _scopes(suspended: object, bare_exits: bool) -> Iterator[trio.CancelScope]:
     """The cancel scopes that the `with` statements of one suspended frame have entered."""
     for held in gc.get_referents(suspended):
         manager = getattr(held, "__self__", None) if getattr(held, "__name__", None) in _EXITS else None
-        if manager is None and bare_exits and any(hasattr(type(held), name) for name in _EXITS):
+        if manager is None and bare_exits and any(hasattr(held, name) for name in _EXITS):
             manager = held
         if manager is not None:
             yield from _scopes_in(manager, bare_exits)
@@ -81,8 +79,8 @@ def _scopes_in(manager: object, bare_exits: bool) -> Iterator[trio.CancelScope]:
         seen.add(id(one))
         if isinstance(one, trio.CancelScope):
             yield one
-        elif isinstance(one, types.GeneratorType | types.AsyncGeneratorType | types.CoroutineType):
-            for suspended in _chain(one):
+        elif inspect.isgenerator(one) or inspect.isasyncgen(one) or inspect.iscoroutine(one):
+            for suspended in _chain(cast(object, one)):
                 yield from _scopes(suspended, bare_exits)
         elif depth < _DEPTH_MAX:
             ahead.extend((referent, depth + 1) for referent in gc.get_referents(one))

@@ -24,10 +24,10 @@ from typing import Any, Final, Protocol, cast, final
 
 from trio.lowlevel import Task
 
-from histrio.knots import Knot
 from histrio.processes.over import Over
-from histrio.scopes import deadline_of
 from histrio.taking import anything
+from histrio.waiting.knots import Knot
+from histrio.waiting.scopes import deadline_of
 from histrio_kernel.asks import Ask
 from histrio_kernel.cell import Cell
 from histrio_kernel.combinators import _Combined, _OneOf
@@ -249,9 +249,9 @@ class Waiting:
         elif isinstance(future, Selection):
             knot.comes("the next message" if future.match is anything else "a message that it selects")
         elif isinstance(future, Operation):
-            self._look_at_operation(knot, cast("Operation[object]", future))
+            self._look_at_operation(knot, future)
         elif isinstance(future, _Combined):
-            self._look_at_combined(knot, cast("_Combined[object]", future))
+            self._look_at_combined(knot, future)
         elif isinstance(future, Over | _Over):
             knot.stands_for([self.future(future._of)])
         elif future in self._started:

@@ -56,14 +56,18 @@ class Knot:
 
     # -- in words ------------------------------------------------------------------------------------------------
 
-    def said(self, depth: int = 0) -> str:
-        """What has to happen."""
+    def said(self, depth: int = 0, *, among: bool = False) -> str:
+        """What has to happen; in brackets if it is several things *among* others."""
         if depth > _DEPTH_MAX:
             return "more"
-        named = [one.said(depth + 1) for one in self._inner[:_NAMED_MAX]]
+        inner = self._inner[:_NAMED_MAX]
+        named = [one.said(depth + 1, among=bool(self._word) or bool(self.text)) for one in inner]
         if len(self._inner) > _NAMED_MAX:
             named.append(f"{len(self._inner) - _NAMED_MAX} more")
-        within = self._word.join(dict.fromkeys(one for one in named if one))
+        several = list(dict.fromkeys(one for one in named if one))
+        within = self._word.join(several)
+        if among and len(several) > 1:
+            within = f"({within})"
         return f"{self.text}, which waits for {within}" if self.text and within else self.text or within
 
     def all_paths(self) -> tuple[str, ...]:
@@ -76,7 +80,7 @@ class Knot:
 
     def _within(self) -> list[Knot]:
         found: dict[Knot, None] = {self: None}
-        ahead = [self]
+        ahead: list[Knot] = [self]
         for one in ahead:  # which grows
             fresh = [inner for inner in dict.fromkeys(one._inner) if inner not in found]
             found.update(dict.fromkeys(fresh))
@@ -98,5 +102,7 @@ def circle(start: Knot) -> tuple[str, ...]:
         return ()
     knots = list(chain)
     paths = [knot.path for knot in knots[knots.index(current) :] if knot.path]
-    around = [path for at, path in enumerate(paths) if path != paths[at - 1]] or paths[:1]
+    around = [path for at, path in enumerate(paths) if at == 0 or path != paths[at - 1]]
+    if len(around) > 1 and around[-1] == around[0]:
+        around.pop()
     return (*around, around[0])
