@@ -121,7 +121,7 @@ class Control:
         and not used up; then it stands in line, and fails with `InboxFull` if that is as long. Whoever awaits it there
         may be cancelled; then it is withdrawn.
 
-        Of other actors a paused one handles one message more, and one that is not paused needs no nudge.
+        Of other actors a paused one handles one message more, as by `step`; one that is not paused needs no nudge.
         """
         return self._alive().open_lane().nudge()
 

@@ -117,7 +117,7 @@ async def _handle_entry(worker: Worker, entry: object) -> None:
     if opened is NO_ENTRY:
         return
     ask = ask_of(opened)
-    message = opened if ask is None else ask.message
+    message = message_of(opened)
     if turn.engine.signals.heard:
         turn.engine.signals.emit(turn.inbox.path, Kind.RECEIVE, message)
     account = turn.account

@@ -159,7 +159,10 @@ class Lane:
             self.driven.level_changed()
             if now:
                 self.driven.interrupt()
-        elif place.reason is None:
+            return done
+        if self._nudges is not None:
+            self._nudges.withdraw()  # as those that were accepted: each was a step, and a pause ends them
+        if place.reason is None:
             self._shut()
         return done
 

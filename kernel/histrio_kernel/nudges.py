@@ -44,7 +44,7 @@ class _Nudge(Promise[None]):
 class Nudges:
     """The nudges of one place: `accept` takes one, or says that there is no room for it at present.
 
-    Nobody overtakes: while some are in line, a new one stands behind them.
+    Nobody overtakes: whoever makes room calls `admit`, so while some are in line there is none.
     """
 
     __slots__ = ("_accept", "_line", "_path", "_world")
@@ -58,13 +58,15 @@ class Nudges:
     @enable_ki_protection
     def add_nowait(self) -> bool:
         """One more, if there is room; whether it was accepted."""
-        return not self._line and self._accept()
+        accepted = self._accept()
+        assert not (accepted and self._line), "there was room while somebody stood in line"
+        return accepted
 
     @enable_ki_protection
     def add(self) -> Promise[None]:
         """One more; completes when it is accepted. Fails with `InboxFull` if the line is too long."""
         nudge = _Nudge(self._world, self._line)
-        if not self._line and self._accept():
+        if self.add_nowait():
             nudge._settle(VALUE, None)
         elif len(self._line) >= bound("nudges_max"):
             nudge._settle(ERROR, self._too_many())
@@ -76,6 +78,11 @@ class Nudges:
         """There may be room: those in line are accepted, in order, while there is."""
         while self._line and self._accept():
             self._line.popitem(last=False)[0]._settle(VALUE, None)
+
+    def withdraw(self) -> None:
+        """Those in line are not wanted any more."""
+        while self._line:
+            self._line.popitem(last=False)[0]._settle(CANCELLED, None)
 
     def end(self, error: ActorStopped) -> None:
         """Nothing is accepted any more."""

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final, final
+from typing import Final, cast, final
 
 import trio
-from trio.lowlevel import Task
+from trio.lowlevel import Task, checkpoint
 
 from histrio_kernel.cell import Cell
 from histrio_kernel.engine import Engine
@@ -25,6 +25,9 @@ from histrio_kernel.errors import StuckActor
 __all__ = ["StuckWatch"]
 
 _FRAMES_MAX: Final = 12
+_ROUNDS: Final = 50
+_REPORTS_MAX: Final = 10
+"""How many are reported at once with their stacks."""
 
 
 @final
@@ -49,14 +52,28 @@ class StuckWatch:
                     await self._engine.driver.clock.sleep(max(0, due - self._engine.now()))
                 else:
                     await trio.sleep_forever()
+            await self._let_unwind()
             self._report()
 
-    def _report(self) -> None:
+    async def _let_unwind(self) -> None:
+        """Whoever merely takes a while to unwind, because so many do, has done so after some rounds of the loop."""
+        for _ in range(_ROUNDS):
+            if self._due():
+                await checkpoint()
+
+    def _due(self) -> list[Cell]:
         now = self._engine.now()
-        for actor in [actor for actor, due in self._engine.ending.items() if due <= now]:
-            assert isinstance(actor, Cell)
+        return [cast(Cell, actor) for actor, due in self._engine.ending.items() if due <= now]
+
+    def _report(self) -> None:
+        stuck = self._due()
+        for actor in stuck:
             del self._engine.ending[actor]
+        for actor in stuck[:_REPORTS_MAX]:
             self._engine.report(StuckActor(_text(actor)))
+        if len(stuck) > _REPORTS_MAX:
+            paths = f"{stuck[_REPORTS_MAX].path} to {stuck[-1].path}"
+            self._engine.report(StuckActor(f"{len(stuck) - _REPORTS_MAX} more actors have not ended either: {paths}"))
 
 
 def _text(cell: Cell) -> str:

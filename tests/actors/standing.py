@@ -22,7 +22,7 @@ class Do(histrio.Request[object]):
 class Doing(histrio.Actor[Do]):
     """It does what it is told to."""
 
-    shutdown_s = 1
+    shutdown_s = 1.0
 
     def __init__(self) -> None:
         self.promises: list[histrio.Promise[None]] = []

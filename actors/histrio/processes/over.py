@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final, final
 
-from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
+from histrio_kernel.futures import PENDING, VALUE, Future, Waiter
 
 __all__ = ["Over"]
 
@@ -15,7 +14,8 @@ class Over(Future[None], Waiter):
     """The end of a future that is pending, whatever its outcome.
 
     Whoever gives this up gives the future up too, as if it had been awaited itself: an operation is cancelled with its
-    last awaiter, a queued ask is withdrawn, a promise does not care. But an error has not been looked at.
+    last awaiter, a queued ask is withdrawn, a promise does not care. But an error has not been looked at. It is never
+    the mail of the process that waits, which takes none.
     """
 
     __slots__ = ("_of",)
@@ -32,18 +32,11 @@ class Over(Future[None], Waiter):
         if self._state == PENDING:
             self._settle(VALUE, None)
 
-    def _request_cancel(self) -> None:
-        if self._of._abandon(self):
-            self._settle(CANCELLED, None)
-
     def _abandon(self, waiter: Waiter) -> bool:
         if not self._of._abandon(self):
             return False  # it has been asked to end, and this ends with it
         self._detach(waiter)
         return True
-
-    def _waits_for_mail(self, inbox: object, in_hand: Collection[object]) -> bool:
-        return self._of._waits_for_mail(inbox, in_hand)
 
     def _about(self) -> str:
         return f"of {self._of!r}"

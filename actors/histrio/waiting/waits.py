@@ -356,7 +356,7 @@ def _why_not(cell: Cell) -> str:
     if gate & PAUSED or cell.phase is Phase.PAUSED:
         return "paused"
     if gate & (_LEAVES | STARTING) or cell.phase is Phase.RESTARTING:
-        return cell.phase.value
+        return str(cell.phase.value)
     if gate & BY_HAND:
         return "its run() does not ask for it"
     if gate & SELECTING:

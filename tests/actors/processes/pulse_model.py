@@ -88,8 +88,8 @@ class Program:
         return tuple(made)
 
     def task(self, number: int) -> Task:
-        """What the advance of that number does; after the last one it is done."""
-        return self.tasks[number] if number < len(self.tasks) else Task("done", 0)
+        """What the advance of that number does; after the last one it just goes on."""
+        return self.tasks[number] if number < len(self.tasks) else Task("to", 4)
 
 
 @attrs.define
@@ -179,11 +179,11 @@ class PulseModel:
 
     def _look(self) -> None:
         """It is paused as soon as that is wanted and it makes no advance."""
-        if self.phase in ("running", "paused") and self.spot in ("between", "waits"):
-            if self.paused and not self.steps:
-                if self.phase == "running":
-                    self._enter("paused")
-                self._settle(_PAUSES, "done")
+        is_between = self.phase in ("running", "paused") and self.spot in ("between", "waits")
+        if is_between and self.paused and not self.steps:
+            if self.phase == "running":
+                self._enter("paused")
+            self._settle(_PAUSES, "done")
 
     def _end_pause(self) -> None:
         if self.paused:
@@ -390,9 +390,10 @@ class PulseModel:
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
 _SECONDS: Final = st.sampled_from((0, 1, 0, 2, 4))
+_OFTEN: Final = (Do.NUDGE, Do.TRY_NUDGE, Do.PAUSE, Do.PAUSE_NOW, Do.STEP, Do.RESUME)
 _TASKS: Final = st.builds(
     Task,
-    how=st.sampled_from(("to", "to", "to", "wait", "wait", "fail", "done")),
+    how=st.sampled_from(("to", "to", "to", "wait", "to", "wait", "fail", "to", "done")),
     seconds=_SECONDS,
     wait_s=_SECONDS,
     unwind_s=st.sampled_from((0, 0, 1, 2)),
@@ -400,7 +401,7 @@ _TASKS: Final = st.builds(
 _OPS: Final = st.builds(
     Op,
     gap=st.sampled_from((1, 0, SETTLE, 0, 2, 3)),
-    do=st.sampled_from((*Do, *Do, Do.NUDGE, Do.NUDGE, Do.PAUSE, Do.RESUME, Do.PAUSE_NOW, Do.STEP)),
+    do=st.sampled_from((*_OFTEN, *_OFTEN, Do.STEP, Do.NUDGE, Do.KILL, Do.STOP)),
     count=st.integers(1, 3),
 )
 

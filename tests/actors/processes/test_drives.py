@@ -247,3 +247,24 @@ async def test_nudges_of_a_paused_plain_actor_are_bounded(autojump_clock: MockCl
         ref.control.resume()
 
         assert last.is_done
+
+
+async def test_a_pause_ends_the_nudges_of_a_plain_actor(autojump_clock: MockClock) -> None:
+    """S6: a nudge of a paused actor is a step, so a further pause ends those that wait, accepted or in line."""
+    log: list[str] = []
+    async with histrio.open_system() as system:
+        ref = await system.spawn(Noted, "a", log)
+        await ref.control.pause()
+        for _ in range(1024):
+            ref.control.try_nudge()
+        in_line = ref.control.nudge()
+        await ref.control.pause()
+        with pytest.raises(histrio.FutureCancelled):
+            await in_line
+        await ref.tell(Say("one"))
+        await settle()
+        assert log == []
+        ref.control.try_nudge()
+        await settle()
+
+        assert log == ["a one"]

@@ -205,6 +205,7 @@ async def test_paused_when_its_last_advance_has_returned(autojump_clock: MockClo
         await job.control.nudge()
         await trio.sleep(1)
         job.control.pause()
+        assert not job.control.is_paused
         job.control.resume()
         job.control.pause()
 

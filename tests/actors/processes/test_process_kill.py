@@ -395,3 +395,60 @@ async def test_a_process_ends_with_its_parent(autojump_clock: MockClock) -> None
 
         assert at(log) == ["0 begins 0", "1 cut 0", "1 killed", "3 cleaned up"]
         assert trio.current_time() == 3
+
+
+async def test_the_hook_runs_though_the_advance_fails_on_its_way_out(autojump_clock: MockClock) -> None:
+    """S7, A10: an advance whose clean-up raises after the kill is a failure, with its error; it was killed all the same."""
+
+    class Breaks(Job):
+        async def advance(self) -> histrio.Next[Stage, str]:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.breaks)
+                await trio.sleep_forever()
+            return histrio.Done("never")
+
+        async def breaks(self) -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise OSError("on the way out")
+
+    log: Log = []
+    async with histrio.open_system() as system:
+        sup = await system.spawn(histrio.DynamicSupervisor)
+        job = await sup.start_child(histrio.child("job", Breaks, log).with_(restart=histrio.TEMPORARY))
+        job.control.nudge()
+        await settle()
+        assert await job.control.kill() is Phase.FAILED
+
+        assert at(log) == ["0 killed", "0 cleaned up"]
+        with pytest.raises(histrio.ActorFailed, match="on the way out"):
+            await job.join()
+
+
+async def test_what_else_is_stuck_is_reported_too(autojump_clock: MockClock) -> None:
+    """S7: after `killed()` whatever else of the process does not end is reported when `shutdown_s` has passed again."""
+
+    class Stuck(Cleaner):
+        async def advance(self) -> histrio.Next[Stage, str]:
+            self.background(self.hangs)
+            await trio.sleep_forever()
+            return histrio.Done("never")
+
+        async def hangs(self) -> None:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(20)
+
+    async with histrio.open_system() as system:
+        job = await system.spawn(partial(Stuck, new_log(), killed_s=3), name="job")
+        job.control.nudge()
+        await settle()
+        ended = job.control.kill()
+        await trio.sleep(6.5)
+        assert not any(isinstance(report, histrio.StuckActor) for report in system.reports)
+        await trio.sleep(1)
+        (stuck,) = [report for report in system.reports if isinstance(report, histrio.StuckActor)]
+        assert "has not ended; it is still waited for" in str(stuck)
+        await ended
+
+        assert trio.current_time() == 20

@@ -277,3 +277,49 @@ async def test_an_error_on_the_way_out_fails_the_process(autojump_clock: MockClo
                 await job.join()
 
             assert repr(failed.value.__cause__) == "OSError('on the way out')"
+
+
+async def test_cut_off_again_and_again(autojump_clock: MockClock) -> None:
+    """S7: a nudged advance is owed until it has been made, however often it is cut off; a step after it is not."""
+    log: Log = []
+    async with histrio.open_system() as system:
+        job = await advancing(system, log, Steps)
+        for _ in range(3):
+            await job.control.pause(now=True)
+            job.control.resume()
+            await trio.sleep(1)
+        await trio.sleep(20)
+        assert [what for _, what in log] == [*["begins 0", "cut 0"] * 3, "begins 0", "ends 0"]
+        job.control.step()
+        await trio.sleep(1)
+        await job.control.pause(now=True)
+        job.control.resume()
+        await trio.sleep(20)
+
+        assert [what for _, what in log][8:] == ["begins 1", "cut 1"]
+
+
+async def test_what_it_waited_for_before_is_looked_at_by_the_next_attempt(autojump_clock: MockClock) -> None:
+    """S7: an operation that failed is not forgotten because the advance that was to look at it was cut off."""
+
+    class Forgets(Job):
+        async def advance(self) -> histrio.Next[Stage, str]:
+            if self.made == 0:
+                self.made = 1
+                return self.wait(self.background(self.breaks))
+            await trio.sleep(10)
+            return histrio.Done("did not look")
+
+        async def breaks(self) -> None:
+            raise OSError("broken")
+
+    async with histrio.open_system() as system:
+        sup = await system.spawn(histrio.DynamicSupervisor)
+        job = await sup.start_child(histrio.child("job", Forgets, new_log()).with_(restart=histrio.TEMPORARY))
+        job.control.nudge()
+        await trio.sleep(1)
+        await job.control.pause(now=True)
+        job.control.resume()
+
+        with pytest.raises(histrio.ActorFailed, match="OSError: broken"):
+            await job.join()

@@ -85,6 +85,10 @@ class Above(Protocol):
         """Whether there may be another life at its place: then intake stays open."""
         ...
 
+    def starts_more(self) -> bool:
+        """Whether it starts another child as soon as one has started."""
+        ...
+
     def strike_resting(self, place: Place, *, stops: bool) -> None:
         """Whoever waits there for a restart is stopped, or killed."""
         ...
@@ -171,8 +175,13 @@ class Life:
         """Its start is over."""
         self.started, self.started_at = True, self.sim.now
         if self.stopping:
-            self.sim.short_lives.add((self.sim.now, self.place.path))
+            self.ends_at_once()
         self.on_started()
+
+    def ends_at_once(self) -> None:
+        """It ends as soon as it has started, and its sibling may start at that very instant."""
+        self.sim.short_lives.add((self.sim.now, self.place.path))
+        self.sim.prediction.ambiguous |= self.place.above.starts_more()
 
     def step(self) -> bool:
         """Go on, if it can."""
@@ -267,7 +276,7 @@ class WorkerLife(Life):
         self.note(f"handles {number}")
         op = self.sim.program.ops[number]
         if op.do in (Do.CRASH, Do.ASK_CRASH, Do.FINISH) and self.sim.now == self.started_at:
-            self.sim.short_lives.add((self.sim.now, self.place.path))
+            self.ends_at_once()
         if op.do in (Do.CRASH, Do.ASK_CRASH):
             self.in_hand[number] = math.inf
             raise Failed

@@ -48,7 +48,6 @@ from tests.actors.supervision.programs import (
     Strategy,
     Sup,
     Worker,
-    paths,
 )
 
 __all__ = ["predict"]
@@ -151,6 +150,10 @@ class SupLife(Life):
         self.calls: list[Call] = []
         self.restarted: list[tuple[float, str]] = []
 
+    def is_up(self) -> None:
+        super().is_up()
+        self.sim.prediction.ambiguous |= bool(self.place.inbox)  # commands begin while whoever started it goes on
+
     def bear(self, place: Place) -> Life:
         spec = place.spec
         return WorkerLife(place, spec) if isinstance(spec, Worker) else SupLife(place, spec)
@@ -190,6 +193,7 @@ class SupLife(Life):
                 self.del_child(slot)
         with suppress(Killed):
             yield from self.terminate()
+        self.sim.prediction.ambiguous |= bool(self.calls or self.place.inbox)  # they are carried out at the same time
         raise Failed
 
     # supervisor:init/1: start from left to right; if one fails, stop those before it in reverse, and fail.
@@ -350,6 +354,9 @@ class SupLife(Life):
             self.del_child(slot)
 
     # Histrio: a stop while it waits for its restart is a normal end, and a kill is no news; what is permanent comes back.
+    def starts_more(self) -> bool:
+        return self.wave is not None or not self.started
+
     def strike_resting(self, place: Place, *, stops: bool) -> None:
         for slot in self.slots[:]:
             if slot.place is place and stops and slot.spec.restart is Restart.TRANSIENT:
@@ -394,7 +401,10 @@ class Call:
 
     def _run(self) -> Steps:
         sup, op = self.sup, self.sup.sim.program.ops[self.number]
-        name = op.path.rpartition("/")[2]
+        name = op.called[1]
+        if op.spec is not None:
+            yield from self._start(Slot(op.spec))
+            return
         slot = next((one for one in sup.slots if one.spec.name == name), None)
         if slot is None:
             yield from self._reply("not found")
@@ -407,6 +417,12 @@ class Call:
             yield from self._reply("ok")
         else:
             yield from self._restart(slot)
+
+    def _start(self, slot: Slot) -> Steps:
+        self.sup.slots.append(slot)
+        yield from self._restart(slot)
+        if slot.place is None and slot in self.sup.slots:
+            self.sup.slots.remove(slot)
 
     def _terminate(self, slot: Slot) -> Steps:
         place = slot.place
@@ -464,6 +480,9 @@ class Top:
     def keeps(self, life: Life) -> bool:
         return False
 
+    def starts_more(self) -> bool:
+        return False
+
     def strike_resting(self, place: Place, *, stops: bool) -> None:
         raise AssertionError("nobody is restarted there")
 
@@ -490,7 +509,7 @@ class Top:
         """What happens from outside."""
         place = self.sim.places.get(op.path)
         if op.do in COMMANDS:
-            sup = self.sim.places.get(op.path.rpartition("/")[0])
+            sup = self.sim.places.get(op.called[0])
             if sup is None or not sup.open:
                 self.sim.prediction.replies[number] = "stopped"
             else:
@@ -528,7 +547,7 @@ class Top:
 def predict(program: Program) -> Prediction:
     """What must come of it."""
     top = Top(program)
-    for path, spec in paths(program.root):
+    for path, spec in program.places().items():
         if isinstance(spec, Worker):
             top.sim.scripts[path] = Script(spec.start, spec.stop, spec.unwind, spec.start_failures)
     return top.run()

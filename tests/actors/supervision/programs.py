@@ -97,6 +97,7 @@ class Do(Enum):
     START_TAKES = "from now on its start takes"
     STOP_TAKES = "from now on its stop takes"
     UNWIND_TAKES = "from now on its clean-up takes"
+    START_CHILD = "start_child of"
     TERMINATE_CHILD = "its supervisor: terminate_child"
     RESTART_CHILD = "its supervisor: restart_child"
     DELETE_CHILD = "its supervisor: delete_child"
@@ -104,7 +105,7 @@ class Do(Enum):
 
 MESSAGES: Final = (Do.HOLD, Do.NOTE, Do.ASK, Do.WORK, Do.ASK_WORK, Do.CRASH, Do.ASK_CRASH, Do.FINISH)
 ASKS: Final = (Do.ASK, Do.ASK_WORK, Do.ASK_CRASH)
-COMMANDS: Final = (Do.TERMINATE_CHILD, Do.RESTART_CHILD, Do.DELETE_CHILD)
+COMMANDS: Final = (Do.START_CHILD, Do.TERMINATE_CHILD, Do.RESTART_CHILD, Do.DELETE_CHILD)
 _PLAIN: Final = (
     Do.NOTE,
     Do.ASK,
@@ -128,10 +129,19 @@ class Op:
     do: Do
     path: str
     amount: int = 0
+    spec: Worker | None = None
+
+    @property
+    def called(self) -> tuple[str, str]:
+        """Of a command: the path of the supervisor, and the name of the child."""
+        above, _, name = self.path.rpartition("/")
+        return (above, name) if self.spec is None else (self.path, self.spec.name)
 
     def __str__(self) -> str:
         """One line of a script."""
-        if self.do in (*_PLAIN, *COMMANDS):
+        if self.spec is not None:
+            amount = f" {' '.join(_drawn(self.spec, ''))}"
+        elif self.do in (*_PLAIN, *COMMANDS):
             amount = ""
         else:
             amount = f" {self.amount}" if self.do in (Do.FAIL_STARTS, Do.STEP) else f" {seconds(self.amount)} s"
@@ -157,6 +167,11 @@ class Program:
     def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
         """What Hypothesis prints of a program that fails."""
         printer.text("\n" + self.script() + "\n")
+
+    def places(self) -> dict[str, Spec]:
+        """Every place that there is at first, or that a child may be started at."""
+        more = {f"{op.path}/{op.spec.name}": op.spec for op in self.ops if op.spec is not None}
+        return {**dict(paths(self.root)), **more}
 
     def script(self) -> str:
         """The program for a reader."""
@@ -269,9 +284,6 @@ def _sups(draw: st.DrawFn, salt: Salt, name: str, depth: int, *, may_be_signific
     )
 
 
-_ANYBODY: Final = (Do.STOP, Do.STOP_WITHIN, Do.KILL, *COMMANDS)
-
-
 @st.composite
 def programs(draw: st.DrawFn, *, distinct: bool = True) -> Program:
     """A program of distinct times, or of times of which many are equal."""
@@ -285,12 +297,23 @@ def programs(draw: st.DrawFn, *, distinct: bool = True) -> Program:
     ops: list[Op] = []
     for gap, do, place, amount in draw(st.lists(_OPS, min_size=3, max_size=20)):
         now += salt(gap) if distinct and gap else gap * TICK + distinct
-        able = [path for path, spec in places if isinstance(spec, Worker) or do in _ANYBODY]
-        if do in COMMANDS:
-            able.remove(places[0][0])  # which has no supervisor
-        ops.append(Op(now, do, able[place % len(able)], amount if do is Do.FAIL_STARTS else salt(amount)))
+        able = [path for path, spec in places if _is_able(do, path, spec)]
+        path, spec = able[place % len(able)], None
+        if do is Do.START_CHILD:
+            spec = draw(_workers(salt, f"x{len(ops)}", may_be_significant=False))
+            places.append((f"{path}/{spec.name}", spec))
+        ops.append(Op(now, do, path, amount if do is Do.FAIL_STARTS else salt(amount), spec))
     end = now + (salt(draw(st.sampled_from((60, 2)))))
     return Program(root, tuple(ops), end, schedule=draw(st.integers(0, 2**32 - 1)), heard=draw(st.booleans()))
+
+
+def _is_able(do: Do, path: str, spec: Spec) -> bool:
+    """Whether that can be done to whoever is there."""
+    if do is Do.START_CHILD:
+        return isinstance(spec, Sup)
+    if do in COMMANDS:
+        return path.count("/") > 1  # the root has no supervisor
+    return isinstance(spec, Worker) or do in (Do.STOP, Do.STOP_WITHIN, Do.KILL)
 
 
 def _with_failing_start(spec: Sup, names: list[str]) -> Sup:

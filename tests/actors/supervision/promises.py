@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.actors.supervision.lives import Entry, Prediction
-from tests.actors.supervision.programs import ASKS, Do, Program, Strategy, Sup, Worker, paths
+from tests.actors.supervision.programs import ASKS, Do, Program, Strategy, Sup, Worker
 
 __all__ = ["broken_promises"]
 
@@ -27,6 +27,7 @@ def broken_promises(program: Program, outcome: Prediction) -> list[str]:
     return [
         *_lives(program, outcome.log),
         *_one_start_at_a_time(program, outcome.log),
+        *_budgets(program, outcome.log),
         *_nobody_outlives_a_parent(program, outcome.log),
         *_fates(program, outcome),
     ]
@@ -37,7 +38,7 @@ def _lives(program: Program, log: list[Entry]) -> Iterator[str]:
 
     One that is killed at the instant of its begin may be gone before its code has run.
     """
-    for path, spec in paths(program.root):
+    for path, spec in program.places().items():
         if isinstance(spec, Sup):
             continue
         last, number = "gone", 0
@@ -59,8 +60,8 @@ def _lives(program: Program, log: list[Entry]) -> Iterator[str]:
 
 def _one_start_at_a_time(program: Program, log: list[Entry]) -> Iterator[str]:
     """A supervisor awaits each start before it goes on (S2); one that restarts each child for itself only at first."""
-    sups = [p for p, s in paths(program.root) if isinstance(s, Sup) and s.strategy is not Strategy.ONE_FOR_ONE]
-    workers = {path for path, spec in paths(program.root) if isinstance(spec, Worker)}
+    sups = [p for p, s in program.places().items() if isinstance(s, Sup) and s.strategy is not Strategy.ONE_FOR_ONE]
+    workers = {path for path, spec in program.places().items() if isinstance(spec, Worker)}
     for sup in sups:
         starting: str | None = None
         for entry in log:
@@ -72,6 +73,20 @@ def _one_start_at_a_time(program: Program, log: list[Entry]) -> Iterator[str]:
                 starting = entry.path
             elif entry.path == starting:
                 starting = None
+
+
+def _budgets(program: Program, log: list[Entry]) -> Iterator[str]:
+    """No supervisor starts its children again more often than it may; one that is itself started again counts anew."""
+    for sup, spec in program.places().items():
+        if not isinstance(spec, Sup) or spec.strategy is not Strategy.ONE_FOR_ONE:
+            continue
+        restarts: list[int] = []
+        for entry in log:
+            if entry.what == "starting" and entry.path.rpartition("/")[0] == sup:
+                restarts = [*restarts, entry.at] if entry.incarnation > 1 else []
+                within = [at for at in restarts if at >= entry.at - spec.window]
+                if spec.backoff == 0 and len(within) > spec.restarts_max:
+                    yield f"{sup} starts children again at {within}, of which it may {spec.restarts_max}"
 
 
 def _nobody_outlives_a_parent(program: Program, log: list[Entry]) -> Iterator[str]:
@@ -91,7 +106,7 @@ def _fates(program: Program, outcome: Prediction) -> Iterator[str]:
     """Each message has one fate, which its handlings agree with, and those to one actor are begun in their order."""
     for number, fate in outcome.fates.items():
         op = program.ops[number]
-        spec = dict(paths(program.root))[op.path]
+        spec = program.places()[op.path]
         assert isinstance(spec, Worker)
         begun = sum(one.path == op.path and one.what == f"handles {number}" for one in outcome.log)
         allowed = {

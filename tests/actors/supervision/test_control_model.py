@@ -36,7 +36,7 @@ class ControlWorld(World):
         """The time in grains."""
         return int(trio.current_time() * GRAINS_PER_S)
 
-    async def do_all(self, nursery: trio.Nursery) -> None:
+    async def do_all(self) -> None:
         """Each op at its time, and none of those at one instant after another task has run."""
         await trio.sleep_until((self.program.ops[0].at - 1) / GRAINS_PER_S)
         cell = self.cell(PATH)

@@ -311,6 +311,32 @@ async def test_what_would_come_back_is_a_dead_letter_if_there_is_no_next_incarna
     assert all("message 2" in why for why in dead.values())
 
 
+async def test_what_is_delivered_again_is_the_message_itself() -> None:
+    """S3, J1: for its handler, for `select`, for who listens, and as a dead letter."""
+    heard: list[object] = []
+    seen: list[Mail] = []
+
+    class Seeing(Again):
+        async def receive(self, message: Mail) -> None:
+            seen.append(message)
+            await super().receive(message)
+            if message.number == 1 and len(seen) > 2:
+                seen.append(await self.select(Mail))
+
+    async with histrio.open_system() as system:
+        system.listen(lambda signal: heard.append(signal.detail) if signal.kind is histrio.Kind.RECEIVE else None)
+        ref = await spawn_again(system, [], Seeing)
+        mails = [Mail(1, "wait"), Mail(2, "wait")]
+        for mail in mails:
+            await ref.tell(mail)
+        await settle()
+        ref.control.kill()
+        await when_up(ref, 2)
+        await settle()
+
+    assert seen == heard == [*mails, *mails]
+
+
 # -- in hand, because it was taken -------------------------------------------------------------------------------------
 
 

@@ -8,11 +8,19 @@ import pytest
 from hypothesis import assume, given, note, settings
 from tests.actors.supervision.lives import Entry, Prediction
 from tests.actors.supervision.model import predict
-from tests.actors.supervision.programs import GRAINS_PER_S, Program, Sup, Worker, paths, programs
+from tests.actors.supervision.programs import GRAINS_PER_S, Program, Sup, Worker, programs
 from tests.actors.supervision.promises import broken_promises
 from tests.actors.supervision.world import play
 from tests.conftest import Show
 from tests.effort import count
+
+REPLIES = {
+    "ok": ["ok"],
+    "not found": ["NoSuchChild"],
+    "running": ["ChildRunning"],
+    "failed": ["ChildNotStarted"],
+    "stopped": ["stopped", "ActorStopped", "ActorFailed", "ChildNotStarted"],
+}
 
 
 def ordered(log: list[Entry], program: Program) -> list[Entry]:
@@ -20,7 +28,7 @@ def ordered(log: list[Entry], program: Program) -> list[Entry]:
 
     What else ends at one instant writes something before it is gone. The handling of messages is compared by actor.
     """
-    unseen = set() if program.heard else {path for path, spec in paths(program.root) if isinstance(spec, Sup)}
+    unseen = set() if program.heard else {path for path, spec in program.places().items() if isinstance(spec, Sup)}
     seen = [entry for entry in log if entry.path not in unseen and entry.what.split()[0] not in ("handles", "done")]
     groups = groupby(seen, lambda entry: (entry.at, entry.what == "gone"))
     return [one for (_, gone), group in groups for one in (sorted(group, key=str) if gone else group)]
@@ -50,7 +58,7 @@ def compare(program: Program, expected: Prediction, found: Prediction) -> None:
     """All that is promised of a program of distinct times."""
     logs = ordered(expected.log, program), ordered(found.log, program)
     assert logs[0] == logs[1], told_difference(*logs)
-    for path, spec in paths(program.root):
+    for path, spec in program.places().items():
         logs = [one for one in expected.log if one.path == path], [one for one in found.log if one.path == path]
         if isinstance(spec, Worker):
             assert logs[0] == logs[1], told_difference(*logs)
@@ -58,6 +66,11 @@ def compare(program: Program, expected: Prediction, found: Prediction) -> None:
     assert expected.fates.keys() == found.fates.keys()
     wrong = {n: (fate, found.fates[n]) for n, fate in expected.fates.items() if not agrees(fate, found.fates[n])}
     assert not wrong, f"messages whose fate is another (the model's, Histrio's): {wrong}"
+    assert expected.replies.keys() == found.replies.keys()
+    wrong = {
+        n: (said, found.replies[n]) for n, said in expected.replies.items() if found.replies[n] not in REPLIES[said]
+    }
+    assert not wrong, f"commands whose reply is another (the model's, Histrio's): {wrong}"
     assert not program.heard or sorted(expected.escalations) == sorted(found.escalations)
 
 

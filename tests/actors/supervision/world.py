@@ -30,7 +30,6 @@ from tests.actors.supervision.programs import (
     Spec,
     Sup,
     Worker,
-    paths,
 )
 from trio.testing import MockClock
 
@@ -119,7 +118,7 @@ class Player(histrio.Actor[Mail]):
 
     def note(self, what: str) -> None:
         """Write it down; not what was over before it was cancelled, and had no chance to go on."""
-        if not (self.is_gone and what.split()[0] in ("started", "done")):
+        if not (self.is_gone and what.split(maxsplit=1)[0] in ("started", "done")):
             self.world.note(self.path, self.incarnation, what)
 
 
@@ -142,10 +141,10 @@ class World:
         self.program: Final = program
         self.scripts: Final = {
             path: Script(spec.start, spec.stop, spec.unwind, spec.start_failures)
-            for path, spec in paths(program.root)
+            for path, spec in program.places().items()
             if isinstance(spec, Worker)
         }
-        self.specs: Final = dict(paths(program.root))
+        self.specs: Final = program.places()
         self.players: Final[dict[str, Player]] = {}
         self.handled: Final[list[int]] = []
         self.asked: Final[dict[int, str]] = {}
@@ -170,12 +169,12 @@ class World:
 
     # -- what happens from outside -------------------------------------------------------------------------------
 
-    async def do_all(self, nursery: trio.Nursery) -> None:
+    async def do_all(self) -> None:
         """Each op at its time."""
         for number, op in enumerate(self.program.ops):
             await trio.sleep_until(op.at / GRAINS_PER_S)
             if op.do in COMMANDS:
-                nursery.start_soon(self.command, number, op)
+                self.askers.start_soon(self.command, number, op)
             else:
                 self.do(number, op)
 
@@ -244,20 +243,22 @@ class World:
 
     async def command(self, number: int, op: Op) -> None:
         """Call the supervisor of that place."""
-        above, _, name = op.path.rpartition("/")
+        above, name = op.called
         cell = self.cell(above)
         if cell is None:
             self.outcome.replies[number] = "stopped"
             return
         sup = self.ref(cell)
-        call = {
-            Do.TERMINATE_CHILD: sup.terminate_child,
-            Do.RESTART_CHILD: sup.restart_child,
-            Do.DELETE_CHILD: sup.delete_child,
-        }[op.do]
         try:
-            await call(name)
-        except Exception as error:
+            if op.spec is not None:
+                await sup.start_child(child_of(self, op.spec, above))
+            elif op.do is Do.TERMINATE_CHILD:
+                await sup.terminate_child(name)
+            elif op.do is Do.RESTART_CHILD:
+                await sup.restart_child(name)
+            else:
+                await sup.delete_child(name)
+        except histrio.HistrioError as error:
             self.outcome.replies[number] = type(error).__name__
         else:
             self.outcome.replies[number] = "ok"
@@ -280,7 +281,7 @@ class World:
             if self.program.heard:
                 self.system.listen(self.hear)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.do_all, nursery)
+                nursery.start_soon(self.do_all)
                 try:
                     await self.system.spawn(child_of(self, self.program.root))
                 except histrio.ActorFailed:
