@@ -130,10 +130,11 @@ class HandlerTable(dict[type, Handler]):
 def declared_messages(actor: type) -> tuple[type, ...]:
     """The message types in `Actor[...]`, from unions, aliases and generics, in order.
 
-    >>> from histrio import Actor
-    >>> class Counter(Actor[int | list[str]]): ...
-    >>> [kind.__name__ for kind in declared_messages(Counter)]
-    ['int', 'list']
+    Examples:
+        >>> from histrio import Actor
+        >>> class Counter(Actor[int | list[str]]): ...
+        >>> [kind.__name__ for kind in declared_messages(Counter)]
+        ['int', 'list']
     """
     argument = _argument(actor)
     return tuple(dict.fromkeys(_flatten(argument, actor)))

@@ -231,15 +231,16 @@ class Ref(Generic[M_contra]):
 
         It completes at once if that was before. Any task may await it; not awaiting it any more costs nothing.
 
-        >>> import histrio, trio
-        >>> class Idle(histrio.Actor[str]): ...
-        >>> async def main(system: histrio.System) -> None:
-        ...     idle = await system.spawn(Idle)
-        ...     down = idle.monitor()
-        ...     idle.control.kill("not needed")
-        ...     print(await down)
-        >>> histrio.run(main)
-        Down(path='/idle#1', reason=Reason(end=<End.KILLED: 'killed'>, why='not needed', cause=None), incarnation=1)
+        Examples:
+            >>> import histrio, trio
+            >>> class Idle(histrio.Actor[str]): ...
+            >>> async def main(system: histrio.System) -> None:
+            ...     idle = await system.spawn(Idle)
+            ...     down = idle.monitor()
+            ...     idle.control.kill("not needed")
+            ...     print(await down)
+            >>> histrio.run(main)
+            Down(path='/idle#1', reason=Reason(end=<End.KILLED: 'killed'>, why='not needed', cause=None), incarnation=1)
         """
         cell = self._bound().find_cell(self.path, self._inbox)
         if cell is not None:

@@ -176,20 +176,21 @@ class System:
         Raises:
             HistrioError: the caller is a handler of this system.
 
-        >>> import histrio, trio.testing
-        >>> class Sleeper(histrio.Actor[float]):
-        ...     async def receive(self, message: float) -> None:
-        ...         await self.io.clock.sleep(message)
-        >>> async def main(system: histrio.System) -> None:
-        ...     sleeper = await system.spawn(Sleeper)
-        ...     await sleeper.tell(5.0)
-        ...     idle = await system.step_until_idle()
-        ...     print(idle.state, idle.until, idle.waits[0].waits_for)
-        ...     await trio.sleep(5)
-        ...     print((await system.step_until_idle()).state)
-        >>> histrio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
-        IdleState.WAITING 5.0 its operation RealClock.sleep
-        IdleState.DONE
+        Examples:
+            >>> import histrio, trio.testing
+            >>> class Sleeper(histrio.Actor[float]):
+            ...     async def receive(self, message: float) -> None:
+            ...         await self.io.clock.sleep(message)
+            >>> async def main(system: histrio.System) -> None:
+            ...     sleeper = await system.spawn(Sleeper)
+            ...     await sleeper.tell(5.0)
+            ...     idle = await system.step_until_idle()
+            ...     print(idle.state, idle.until, idle.waits[0].waits_for)
+            ...     await trio.sleep(5)
+            ...     print((await system.step_until_idle()).state)
+            >>> histrio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+            IdleState.WAITING 5.0 its operation RealClock.sleep
+            IdleState.DONE
         """
         return await step_until_idle(self)
 
@@ -286,16 +287,17 @@ async def open_system(
         reports_max: how many reports are kept.
         on_report: called with each report, besides the log.
 
-    >>> import histrio, trio
-    >>> class Greeter(histrio.Actor[str]):
-    ...     async def receive(self, message: str) -> None:
-    ...         print("hello", message)
-    >>> async def main() -> None:
-    ...     async with histrio.open_system() as system:
-    ...         greeter = await system.spawn(Greeter)
-    ...         await greeter.tell("world")
-    >>> trio.run(main)
-    hello world
+    Examples:
+        >>> import histrio, trio
+        >>> class Greeter(histrio.Actor[str]):
+        ...     async def receive(self, message: str) -> None:
+        ...         print("hello", message)
+        >>> async def main() -> None:
+        ...     async with histrio.open_system() as system:
+        ...         greeter = await system.spawn(Greeter)
+        ...         await greeter.tell("world")
+        >>> trio.run(main)
+        hello world
     """
     ending = _Ending()
     own_driver = RealDriver() if driver is None else None

@@ -28,12 +28,14 @@ __all__ = ["Account", "Delivery"]
 class Delivery:
     """One message in the hand of one handler."""
 
-    __slots__ = ("entry", "stashed", "taken", "times", "why")
+    __slots__ = ("entry", "put_by", "stashed", "taken", "times", "why")
 
     def __init__(self, entry: object, times: int) -> None:
         self.entry: Final = entry
         self.times: Final = times
         self.stashed = False
+        self.put_by: object = None
+        """What stands for it in the stash."""
         self.taken: list[Delivery] | None = None
         """What its handler has taken besides, by `select`."""
         self.why = "its actor ended meanwhile"
@@ -83,7 +85,8 @@ class Account:
         for one in (delivery, *(delivery.taken or ())):
             self._in_hand.pop(one, None)
         if delivery.stashed:
-            self._stash.remove(delivery.entry)
+            self._stash = [entry for entry in self._stash if entry is not delivery.put_by]
+            self._inbox.take_out(delivery.put_by)  # if it was put back already
 
     # -- the stash -----------------------------------------------------------------------------------------------
 
@@ -101,8 +104,9 @@ class Account:
                 " Unstash some first, raise stash_max on the class, or refuse the message"
             )
         delivery.stashed = True
+        delivery.put_by = Again(delivery.entry, delivery.times) if delivery.times else delivery.entry
         del self._in_hand[delivery]
-        self._stash.append(delivery.entry)
+        self._stash.append(delivery.put_by)
 
     def unstash(self) -> int:
         """Put all that is put by at the front of the queue, in order, and tell how many."""

@@ -77,7 +77,8 @@ _DEFAULTS: Final = {row.name: row.default for row in BOUNDS}
 def bound(name: str) -> int:
     """The default of the bound called `name`.
 
-    >>> bound("inbox_max")
-    1024
+    Examples:
+        >>> bound("inbox_max")
+        1024
     """
     return int(_DEFAULTS[name])

@@ -42,19 +42,20 @@ def open_inbox(inbox_max: int) -> tuple[InboxSendChannel[T], InboxReceiveChannel
 
     Annotate what it carries.
 
-    >>> import trio
-    >>> async def main() -> list[str]:
-    ...     ends: tuple[InboxSendChannel[str], InboxReceiveChannel[str]] = open_inbox(2)
-    ...     send, receive = ends
-    ...     async with send:
-    ...         await send.send("first")
-    ...         await send.send("second")
-    ...     return [value async for value in receive]
-    >>> trio.run(main)
-    ['first', 'second']
+    Examples:
+        >>> import trio
+        >>> async def main() -> list[str]:
+        ...     ends: tuple[InboxSendChannel[str], InboxReceiveChannel[str]] = open_inbox(2)
+        ...     send, receive = ends
+        ...     async with send:
+        ...         await send.send("first")
+        ...         await send.send("second")
+        ...     return [value async for value in receive]
+        >>> trio.run(main)
+        ['first', 'second']
 
     Raises:
-        ValueError: there is room for nothing.
+            ValueError: there is room for nothing.
     """
     if inbox_max < 1:
         raise ValueError(f"inbox_max is {inbox_max}: an inbox has room for one message at least")

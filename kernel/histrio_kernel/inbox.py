@@ -333,6 +333,13 @@ class Inbox:
             if self.hungry:
                 self.taker.kick()
 
+    def take_out(self, entry: object) -> None:
+        """Take this very entry out, wherever it stands, if it is there."""
+        for place, one in enumerate(self.queue):
+            if one is entry:
+                del self.queue[place]
+                return
+
     def _append(self, entry: object) -> None:
         if isinstance(self.policy.overflow, Latest):
             key = self.policy.overflow.key(message_of(entry))

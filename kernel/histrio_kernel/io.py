@@ -86,8 +86,9 @@ class Retry:
     `1 - jitter` and `1 + jitter`. Errors that are not `on` are raised at once. When the attempts are used up, or the
     next pause would pass `total_s`, the last error is raised, with a note that tells how often it was tried.
 
-    >>> Retry(attempts_max=3, first_s=0.1).pauses_s()
-    (0.1, 0.2)
+    Examples:
+        >>> Retry(attempts_max=3, first_s=0.1).pauses_s()
+        (0.1, 0.2)
     """
 
     attempts_max: int = attrs.field(default=5, validator=attrs.validators.ge(1))

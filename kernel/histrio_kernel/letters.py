@@ -26,10 +26,11 @@ class DeadLetter:
 class DeadLetters:
     """The last dead letters of a system, and the count of all.
 
-    >>> letters = DeadLetters(letters_max=1)
-    >>> letters.add(DeadLetter("/a", "hello", "stopped")); letters.add(DeadLetter("/a", "again", "stopped"))
-    >>> [letter.message for letter in letters], letters.count
-    (['again'], 2)
+    Examples:
+        >>> letters = DeadLetters(letters_max=1)
+        >>> letters.add(DeadLetter("/a", "hello", "stopped")); letters.add(DeadLetter("/a", "again", "stopped"))
+        >>> [letter.message for letter in letters], letters.count
+        (['again'], 2)
     """
 
     def __init__(self, letters_max: int = bound("dead_letters_max")) -> None:

@@ -128,8 +128,9 @@ def follow(phase: Phase, event: Event) -> Phase:
     Raises:
         ValueError: the table has no such pair; nothing has changed.
 
-    >>> follow(Phase.RUNNING, Event.STOP)
-    <Phase.DRAINING: 'draining'>
+    Examples:
+        >>> follow(Phase.RUNNING, Event.STOP)
+        <Phase.DRAINING: 'draining'>
     """
     try:
         return NEXT[phase][event]

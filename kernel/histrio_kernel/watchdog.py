@@ -36,6 +36,8 @@ class _Hold:
     """A turn that was held at the last look: by which call, and since when it has been seen."""
 
     call: object
+    waited_for: object
+    """What the call gave the turn away for last: after the next such wait it is another hold, by the same call."""
     since: float
     reported: bool = False
 
@@ -97,8 +99,9 @@ class Watchdog:
     def _look_at(self, turn: Turn, worker: Worker, call: object) -> None:
         now = self._engine.now()
         hold = self._holds.get(turn)
-        if hold is None or hold.call is not call:
-            self._holds[turn] = _Hold(call, now)
+        waited_for = None if turn.serial else worker.future
+        if hold is None or hold.call is not call or hold.waited_for is not waited_for:
+            self._holds[turn] = _Hold(call, waited_for, now)
         elif not hold.reported and now - hold.since >= self._held_turn_s:
             hold.reported = True
             self._engine.report(HeldTurn(self._text(turn, worker, now - hold.since)))

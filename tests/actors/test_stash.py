@@ -109,11 +109,11 @@ async def test_so_much_may_be_put_by() -> None:
 async def test_an_actor_without_a_stash_says_so() -> None:
     """S8: `stash_max` is 0 unless the class says otherwise."""
 
-    class None_(Door):
+    class Stashless(Door):
         stash_max = 0
 
     async with histrio.open_system() as system:
-        door = await supervise(system, [], None_)
+        door = await supervise(system, [], Stashless)
         with pytest.raises(histrio.ActorFailed, match="/sup/door has no stash: set stash_max on") as raised:
             await door.ask(Knock("a"))
         assert isinstance(raised.value.__cause__, histrio.StashFull)
@@ -121,6 +121,7 @@ async def test_an_actor_without_a_stash_says_so() -> None:
 
 async def test_only_the_message_in_hand_can_be_put_by() -> None:
     """S8: not another one, not an equal one, not from elsewhere; putting it by twice is once."""
+    log: list[str] = []
     seen: list[str] = []
 
     class Odd(Door):
@@ -136,7 +137,7 @@ async def test_only_the_message_in_hand_can_be_put_by() -> None:
             return m.who
 
     async with histrio.open_system() as system:
-        odd = await system.spawn(Odd, [], name="odd")
+        odd = await system.spawn(Odd, log, name="odd")
         await odd.tell(Knock("a"))
         assert await odd.ask(Open()) == 1
         assert odd.control.inspect().stashed == 1  # it has put it by again
@@ -187,11 +188,12 @@ async def test_a_handler_that_fails_after_it_has_put_its_message_by() -> None:
 @pytest.mark.parametrize("how", ["stop", "kill", "fail"])
 async def test_what_is_put_by_at_the_end_is_answered(how: str) -> None:
     """A10, S3: asks by `ActorStopped`; what was told is a dead letter that says that it was put by."""
+    log: list[str] = []
     letters: list[str] = []
     ends: list[str] = []
 
     async def life(system: histrio.System) -> None:
-        door = await system.spawn(Door, [], name="door")
+        door = await system.spawn(Door, log, name="door")
         asked = door.ask(Knock("ann"))
         await door.tell(Knock("bob"))
         await settle()
@@ -295,19 +297,21 @@ async def test_unstash_may_pass_the_bound_of_the_inbox() -> None:
 
 async def test_taking_up_nothing_is_nothing() -> None:
     """S8: also in an actor that has no stash."""
+    log: list[str] = []
 
-    class None_(Door):
+    class Stashless(Door):
         stash_max = 0
 
     async with histrio.open_system() as system:
-        for kind in (Door, None_):
-            door = await system.spawn(kind, [])
+        for kind in (Door, Stashless):
+            door = await system.spawn(kind, log)
             assert [await door.ask(Open()) for _ in range(2)] == [0, 0]
             assert await door.ask(Knock("ann")) == "welcome, ann"
 
 
 async def test_a_handler_may_put_by_and_take_up_in_one() -> None:
     """S8: its own message comes again, as the first; it is answered then, once."""
+    log: list[str] = []
 
     class Dizzy(Door):
         @histrio.handler(Knock)
@@ -320,7 +324,7 @@ async def test_a_handler_may_put_by_and_take_up_in_one() -> None:
             return await super().knock(m)
 
     async with histrio.open_system() as system:
-        door = await system.spawn(Dizzy, [])
+        door = await system.spawn(Dizzy, log)
         assert await door.ask(Knock("ann")) == "welcome, ann"
 
 
@@ -354,6 +358,7 @@ async def test_a_handler_that_refuses_what_it_has_put_by(takes_up: bool) -> None
 
 async def test_a_select_may_not_be_put_by() -> None:
     """S8: what was taken besides is not the message that the handler was given."""
+    log: list[str] = []
     errors: list[str] = []
 
     class Selecting(Door):
@@ -367,7 +372,7 @@ async def test_a_select_may_not_be_put_by() -> None:
             return 0
 
     async with histrio.open_system() as system:
-        door = await system.spawn(Selecting, [])
+        door = await system.spawn(Selecting, log)
         opened = door.ask(Open())
         await door.tell(Knock("ann"))
         assert await opened == 0

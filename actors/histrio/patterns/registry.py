@@ -120,17 +120,18 @@ class KeyTaken(HistrioError):
 class Registry:
     """The names of the actors of one system: `system.registry`. Nothing here is a checkpoint but what is awaited.
 
-    >>> import histrio
-    >>> class Echo(histrio.Actor[str]):
-    ...     async def receive(self, message: str) -> None:
-    ...         print(message)
-    >>> ECHO = histrio.Key[str]("echo")
-    >>> async def main(system: histrio.System) -> None:
-    ...     system.registry.register(ECHO, await system.spawn(Echo))
-    ...     echo = await system.registry.wait(ECHO)
-    ...     await echo.tell("found")
-    >>> histrio.run(main)
-    found
+    Examples:
+        >>> import histrio
+        >>> class Echo(histrio.Actor[str]):
+        ...     async def receive(self, message: str) -> None:
+        ...         print(message)
+        >>> ECHO = histrio.Key[str]("echo")
+        >>> async def main(system: histrio.System) -> None:
+        ...     system.registry.register(ECHO, await system.spawn(Echo))
+        ...     echo = await system.registry.wait(ECHO)
+        ...     await echo.tell("found")
+        >>> histrio.run(main)
+        found
     """
 
     def __init__(self, land: Land) -> None:

@@ -198,16 +198,17 @@ class Router(Generic[M_contra]):
 class RoundRobin(Router[M_contra]):
     """Gives each message to the next one, in turn.
 
-    >>> import histrio
-    >>> class Work(histrio.Request[str]): ...
-    >>> class Worker(histrio.Actor[Work]):
-    ...     async def receive(self, message: Work) -> str:
-    ...         return self.ref.path
-    >>> async def main(system: histrio.System) -> list[str]:
-    ...     workers = histrio.RoundRobin([await system.spawn(Worker) for _ in range(2)])
-    ...     return [await workers.ask(Work()) for _ in range(3)]
-    >>> histrio.run(main)
-    ['/worker#1', '/worker#2', '/worker#1']
+    Examples:
+        >>> import histrio
+        >>> class Work(histrio.Request[str]): ...
+        >>> class Worker(histrio.Actor[Work]):
+        ...     async def receive(self, message: Work) -> str:
+        ...         return self.ref.path
+        >>> async def main(system: histrio.System) -> list[str]:
+        ...     workers = histrio.RoundRobin([await system.spawn(Worker) for _ in range(2)])
+        ...     return [await workers.ask(Work()) for _ in range(3)]
+        >>> histrio.run(main)
+        ['/worker#1', '/worker#2', '/worker#1']
     """
 
     __slots__ = ("_at",)
@@ -263,19 +264,20 @@ class ConsistentHash(Router[M_contra]):
         routees: refs, or a group that is followed: `system.registry.group(KEY)`.
         key: what a message is about. It must be quick.
 
-    >>> import histrio, attrs
-    >>> @attrs.frozen
-    ... class Pay(histrio.Request[str]):
-    ...     name: str
-    >>> class Accounts(histrio.Actor[Pay]):
-    ...     async def receive(self, message: Pay) -> str:
-    ...         return self.ref.path
-    >>> async def main(system: histrio.System) -> list[str]:
-    ...     parts = [await system.spawn(Accounts) for _ in range(2)]
-    ...     accounts = histrio.ConsistentHash(parts, lambda pay: pay.name)
-    ...     return [await accounts.ask(Pay(name)) for name in ("ann", "dan", "eve", "ann")]
-    >>> histrio.run(main)
-    ['/accounts#1', '/accounts#2', '/accounts#1', '/accounts#1']
+    Examples:
+        >>> import histrio, attrs
+        >>> @attrs.frozen
+        ... class Pay(histrio.Request[str]):
+        ...     name: str
+        >>> class Accounts(histrio.Actor[Pay]):
+        ...     async def receive(self, message: Pay) -> str:
+        ...         return self.ref.path
+        >>> async def main(system: histrio.System) -> list[str]:
+        ...     parts = [await system.spawn(Accounts) for _ in range(2)]
+        ...     accounts = histrio.ConsistentHash(parts, lambda pay: pay.name)
+        ...     return [await accounts.ask(Pay(name)) for name in ("ann", "dan", "eve", "ann")]
+        >>> histrio.run(main)
+        ['/accounts#1', '/accounts#2', '/accounts#1', '/accounts#1']
     """
 
     __slots__ = ("_key", "_known", "_owners", "_points", "_ring_of")

@@ -58,22 +58,23 @@ class Timers(Generic[M_contra]):
     When the actor stops, fails or is started again, its timers are gone. From then on none can be set: a call does
     nothing.
 
-    >>> import histrio, trio.testing
-    >>> class Kettle(histrio.Actor[str]):
-    ...     async def started(self) -> None:
-    ...         self.timers.every(2, "hums", key="hum")
-    ...         self.timers.after(5, "whistles")
-    ...     async def receive(self, message: str) -> None:
-    ...         print(self.io.clock.now(), message)
-    ...         if message == "whistles":
-    ...             self.timers.cancel("hum")
-    ...             self.finish()
-    >>> async def main(system: histrio.System) -> None:
-    ...     await (await system.spawn(Kettle)).join()
-    >>> histrio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
-    2.0 hums
-    4.0 hums
-    5.0 whistles
+    Examples:
+        >>> import histrio, trio.testing
+        >>> class Kettle(histrio.Actor[str]):
+        ...     async def started(self) -> None:
+        ...         self.timers.every(2, "hums", key="hum")
+        ...         self.timers.after(5, "whistles")
+        ...     async def receive(self, message: str) -> None:
+        ...         print(self.io.clock.now(), message)
+        ...         if message == "whistles":
+        ...             self.timers.cancel("hum")
+        ...             self.finish()
+        >>> async def main(system: histrio.System) -> None:
+        ...     await (await system.spawn(Kettle)).join()
+        >>> histrio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+        2.0 hums
+        4.0 hums
+        5.0 whistles
     """
 
     __slots__ = (

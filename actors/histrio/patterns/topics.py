@@ -70,19 +70,20 @@ class Topic(Generic[M]):
 
     It ends with its system; close one that is not needed for so long, or use it as a context manager.
 
-    >>> import histrio
-    >>> class Printer(histrio.Actor[str]):
-    ...     async def receive(self, message: str) -> None:
-    ...         print(self.ref.path, message)
-    >>> async def main(system: histrio.System) -> None:
-    ...     news = histrio.Topic[str](system, "news")
-    ...     news.subscribe(await system.spawn(Printer, name="printer"))
-    ...     async with news.subscribe(lag=histrio.Lag.LATEST) as feed:
-    ...         await news.publish("hello")
-    ...         print("a task", await feed.next())
-    >>> histrio.run(main)
-    a task hello
-    /printer hello
+    Examples:
+        >>> import histrio
+        >>> class Printer(histrio.Actor[str]):
+        ...     async def receive(self, message: str) -> None:
+        ...         print(self.ref.path, message)
+        >>> async def main(system: histrio.System) -> None:
+        ...     news = histrio.Topic[str](system, "news")
+        ...     news.subscribe(await system.spawn(Printer, name="printer"))
+        ...     async with news.subscribe(lag=histrio.Lag.LATEST) as feed:
+        ...         await news.publish("hello")
+        ...         print("a task", await feed.next())
+        >>> histrio.run(main)
+        a task hello
+        /printer hello
     """
 
     def __init__(self, system: Land, name: str) -> None:

@@ -31,8 +31,9 @@ class Drive(enum.Enum):
 class Done(Generic[T_co]):
     """The process is done; `value` is its result, for whoever joins it.
 
-    >>> Done(10)
-    Done(value=10)
+    Examples:
+        >>> Done(10)
+        Done(value=10)
     """
 
     value: T_co

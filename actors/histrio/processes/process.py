@@ -63,24 +63,25 @@ class Process(Actor[NoMessage], Generic[S, T]):
     - `rerunnable`: an advance may be cancelled and run again, so it can be paused at once: `pause(now=True)` (False).
     - `nudges_max`: how many nudges may wait to be used up, of a STEP process (1024).
 
-    >>> import enum, histrio
-    >>> class Step(enum.Enum):
-    ...     ADD = enum.auto()
-    ...     TELL = enum.auto()
-    >>> class Add(histrio.Process[Step, int]):
-    ...     def __init__(self, *numbers: int) -> None:
-    ...         self.numbers = numbers
-    ...     async def advance(self) -> histrio.Next[Step, int]:
-    ...         if self.state is Step.ADD:
-    ...             self.sum = sum(self.numbers)
-    ...             return self.to(Step.TELL)
-    ...         return histrio.Done(self.sum)
-    >>> async def main(system: histrio.System) -> None:
-    ...     add = await system.spawn(Add, 6, 4)
-    ...     add.control.nudge()
-    ...     print(await add.join(int))
-    >>> histrio.run(main)
-    10
+    Examples:
+        >>> import enum, histrio
+        >>> class Step(enum.Enum):
+        ...     ADD = enum.auto()
+        ...     TELL = enum.auto()
+        >>> class Add(histrio.Process[Step, int]):
+        ...     def __init__(self, *numbers: int) -> None:
+        ...         self.numbers = numbers
+        ...     async def advance(self) -> histrio.Next[Step, int]:
+        ...         if self.state is Step.ADD:
+        ...             self.sum = sum(self.numbers)
+        ...             return self.to(Step.TELL)
+        ...         return histrio.Done(self.sum)
+        >>> async def main(system: histrio.System) -> None:
+        ...     add = await system.spawn(Add, 6, 4)
+        ...     add.control.nudge()
+        ...     print(await add.join(int))
+        >>> histrio.run(main)
+        10
     """
 
     __slots__ = ("_histrio_state",)

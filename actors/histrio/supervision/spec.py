@@ -98,8 +98,9 @@ class Backoff:
     between `1 - jitter` and 1, so that what failed together does not come back together. A child that has been up for
     `reset_s` begins a new row.
 
-    >>> Backoff(first_s=0.1, max_s=1).pause_s(1), Backoff(first_s=0.1, max_s=1).pause_s(9)
-    (0.1, 1.0)
+    Examples:
+        >>> Backoff(first_s=0.1, max_s=1).pause_s(1), Backoff(first_s=0.1, max_s=1).pause_s(9)
+        (0.1, 1.0)
     """
 
     first_s: float = attrs.field(default=0.1, validator=_between(0, math.inf))
@@ -232,12 +233,13 @@ def child(name: str | None, cls: Callable[P, Lives[M]], /, *args: P.args, **kwar
     Raises:
         ValueError: *cls* is no actor class, or *name* is no name.
 
-    >>> import histrio
-    >>> class Store(histrio.Actor[str]):
-    ...     def __init__(self, size: int) -> None:
-    ...         self.size = size
-    >>> child("store", Store, size=3)
-    <Child 'store': Store, permanent>
+    Examples:
+        >>> import histrio
+        >>> class Store(histrio.Actor[str]):
+        ...     def __init__(self, size: int) -> None:
+        ...         self.size = size
+        >>> child("store", Store, size=3)
+        <Child 'store': Store, permanent>
     """
     settings = settings_of(cls, f"child({name!r}, ...)")
     given = cast(object, name)

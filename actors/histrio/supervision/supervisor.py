@@ -245,24 +245,25 @@ class Supervisor(_Supervising):
     Raises:
         ValueError: a rule is none, a child is none, or two have one name; says which, and what is allowed.
 
-    >>> import histrio, trio.testing
-    >>> class Counter(histrio.Actor[str]):
-    ...     def __init__(self) -> None:
-    ...         self.count = 0
-    ...     async def receive(self, message: str) -> None:
-    ...         self.count += 1
-    ...         print(message, self.count)
-    ...         assert message != "fail"
-    >>> async def main(system: histrio.System) -> None:
-    ...     counter = histrio.child("counter", Counter)
-    ...     supervisor = await system.spawn(histrio.Supervisor, counter)
-    ...     for message in ("one", "fail", "after"):
-    ...         await supervisor.child(counter).tell(message)
-    ...     await trio.testing.wait_all_tasks_blocked()
-    >>> histrio.run(main)
-    one 1
-    fail 2
-    after 1
+    Examples:
+        >>> import histrio, trio.testing
+        >>> class Counter(histrio.Actor[str]):
+        ...     def __init__(self) -> None:
+        ...         self.count = 0
+        ...     async def receive(self, message: str) -> None:
+        ...         self.count += 1
+        ...         print(message, self.count)
+        ...         assert message != "fail"
+        >>> async def main(system: histrio.System) -> None:
+        ...     counter = histrio.child("counter", Counter)
+        ...     supervisor = await system.spawn(histrio.Supervisor, counter)
+        ...     for message in ("one", "fail", "after"):
+        ...         await supervisor.child(counter).tell(message)
+        ...     await trio.testing.wait_all_tasks_blocked()
+        >>> histrio.run(main)
+        one 1
+        fail 2
+        after 1
     """
 
     def __init__(
@@ -310,7 +311,9 @@ class DynamicSupervisor(_Supervising):
 
     Args:
         children_max: how many there may be at once; at the bound `start_child` fails with `ChildrenFull`.
-        restarts_max, window_s, backoff: as `Supervisor`, counted over all children.
+        restarts_max: as `Supervisor`, counted over all children.
+        window_s: as `Supervisor`.
+        backoff: as `Supervisor`.
 
     Raises:
         ValueError: a rule is none; says which, and what is allowed.

@@ -36,22 +36,23 @@ def seeded_schedule(seed: int) -> Generator[None]:
     Raises:
         RuntimeError: this version of Trio does not keep its schedule where this looks for it; nothing has changed.
 
-    >>> import trio
-    >>> def order(seed: int) -> list[int]:
-    ...     seen: list[int] = []
-    ...     async def step(number: int) -> None:
-    ...         seen.append(number)
-    ...     async def main() -> None:
-    ...         async with trio.open_nursery() as nursery:
-    ...             for number in range(8):
-    ...                 nursery.start_soon(step, number)
-    ...     with seeded_schedule(seed):
-    ...         trio.run(main)
-    ...     return seen
-    >>> order(1) == order(1)
-    True
-    >>> order(1) == order(2)
-    False
+    Examples:
+        >>> import trio
+        >>> def order(seed: int) -> list[int]:
+        ...     seen: list[int] = []
+        ...     async def step(number: int) -> None:
+        ...         seen.append(number)
+        ...     async def main() -> None:
+        ...         async with trio.open_nursery() as nursery:
+        ...             for number in range(8):
+        ...                 nursery.start_soon(step, number)
+        ...     with seeded_schedule(seed):
+        ...         trio.run(main)
+        ...     return seen
+        >>> order(1) == order(1)
+        True
+        >>> order(1) == order(2)
+        False
     """
     names = _run.__dict__
     if not {_SHUFFLES, _CHANCE} <= names.keys():

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Final
 from unittest import mock
 
+import pytest
 import trio
 from hypothesis import example, given, note, settings
 from tests.actors.processes.pulse_model import (
@@ -262,6 +263,7 @@ def checked(program: Program) -> PulseModel:
     return model
 
 
+@pytest.mark.alarm(1_800)  # 20,000 programs, by night
 def test_controls_of_a_process_are_levels(show: Show) -> None:
     """S6, S7: every advance, clean-up, phase, state and future is as the model says, at the moment that it says."""
     came: Counter[str] = Counter()

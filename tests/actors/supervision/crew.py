@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import Any, Never
+from typing import Any, Never, cast
 
 import attrs
 import trio
@@ -10,6 +10,7 @@ import trio.testing
 
 import histrio
 from histrio import Child, Ref
+from histrio_kernel.errors import split_cancelled
 
 
 @attrs.frozen(eq=False)
@@ -197,12 +198,19 @@ def letters(system: histrio.System) -> list[object]:
 
 
 async def leaving(program: Callable[[histrio.System], Awaitable[object]], **keywords: Any) -> BaseException | None:
-    """What leaves `open_system` around *program*."""
+    """What leaves `open_system` around *program*; a cancellation goes on to its scope."""
     try:
         async with histrio.open_system(**keywords) as system:
             await program(system)
     except BaseException as error:
-        if isinstance(error, trio.Cancelled):
+        cancelled, _ = split_cancelled(error)
+        if cancelled is not None:
             raise
         return error
     return None
+
+
+def members_of(error: BaseException | None) -> tuple[BaseException, ...]:
+    """The errors in a group."""
+    assert isinstance(error, BaseExceptionGroup)
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions

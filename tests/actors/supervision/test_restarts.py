@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Final, cast
+from typing import Final
 
 import pytest
 import trio
@@ -15,6 +15,7 @@ from tests.actors.supervision.crew import (
     ending_of,
     fail,
     hang,
+    members_of,
     once,
     settle,
     when_up,
@@ -402,12 +403,6 @@ async def test_a_late_reply_of_an_old_incarnation_is_dropped() -> None:
         with pytest.raises(histrio.ActorFailed):
             await asked
         assert await ref.ask(Say("three")) == "a2"
-
-
-def members_of(error: BaseException | None) -> tuple[BaseException, ...]:
-    """The errors in a group."""
-    assert isinstance(error, BaseExceptionGroup)
-    return cast("BaseExceptionGroup[BaseException]", error).exceptions
 
 
 async def test_several_failures_at_one_end_are_one_restart() -> None:
