@@ -315,16 +315,20 @@ async def open_system(
             services.start_soon(loop_watchdog.run, name=f"histrio {name}: loop watchdog")
             watchdog = Watchdog(engine, held_turn_s, loop_watchdog.wake)
             services.start_soon(watchdog.run, name=f"histrio {name}: watchdog")
-            services.start_soon(StuckWatch(engine).run, name=f"histrio {name}: what does not end")
-            async with trio.open_nursery() as actors:
-                with trio.CancelScope() as body:
-                    ending.system = system = System(name, engine, actors, body)
-                    try:
-                        yield system
-                    except BaseException as error:
-                        ending.body_raised(error)
-                ending.body_is_over()
-                await ending.opened().stop()
+            stuck = StuckWatch(engine)
+            services.start_soon(stuck.run, name=f"histrio {name}: what does not end")
+            try:
+                async with trio.open_nursery() as actors:
+                    with trio.CancelScope() as body:
+                        ending.system = system = System(name, engine, actors, body)
+                        try:
+                            yield system
+                        except BaseException as error:
+                            ending.body_raised(error)
+                    ending.body_is_over()
+                    await ending.opened().stop()
+            finally:
+                stuck.close()
             services.cancel_scope.cancel()
     except BaseException as error:
         ending.scope_raised(error)
@@ -354,6 +358,8 @@ class _Ending:
         """The block raised; a cancellation goes on to its scope."""
         cancelled, self._body_error = split_cancelled(error)
         if cancelled is not None:
+            for cell in (self.opened().children or {}).values():
+                cell.is_to_end()
             raise cancelled
 
     def body_is_over(self) -> None:

@@ -213,11 +213,18 @@ class Cell(Incarnation):
         assert self.reason is not None
         if not self.parent.keeps(self):
             self.inbox.close(self.reason)  # the line is told at the end: who stands in it may be cancelled with us
-        self.engine.ends(self, self.settings.shutdown_s)
+        self.is_to_end()
+        for child in (self.children or {}).values():
+            child.is_to_end()  # one that shields itself hears nothing of it
         if self.nursery is not None:
             self.nursery.cancel_scope.cancel()
         elif self.bare is not None:
             self.wake_host()
+
+    def is_to_end(self) -> None:
+        """It is cancelled, or what is around it is: if it has not ended in a while, somebody should know."""
+        if self.phase not in ENDED and self.phase is not Phase.RESTARTING:
+            self.engine.ends(self, self.settings.shutdown_s)
 
     @enable_ki_protection
     def has_ended(self) -> None:

@@ -55,7 +55,7 @@ def open_inbox(inbox_max: int) -> tuple[InboxSendChannel[T], InboxReceiveChannel
         ['first', 'second']
 
     Raises:
-            ValueError: there is room for nothing.
+        ValueError: there is room for nothing.
     """
     if inbox_max < 1:
         raise ValueError(f"inbox_max is {inbox_max}: an inbox has room for one message at least")

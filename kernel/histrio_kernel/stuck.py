@@ -36,9 +36,18 @@ class StuckWatch:
 
     def __init__(self, engine: Engine) -> None:
         self._engine: Final = engine
+        self._scope: Final = trio.CancelScope(shield=True)
+
+    def close(self) -> None:
+        """The last actor has ended: nothing is left to watch."""
+        self._scope.cancel()
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until closed; also while everything around is cancelled, which is when most actors end."""
+        with self._scope:
+            await self._watch()
+
+    async def _watch(self) -> None:
         while True:
             due = min(self._engine.ending.values(), default=math.inf)
             with trio.CancelScope() as nap:

@@ -81,8 +81,8 @@ def a_child_is_given_what_its_class_takes() -> None:
 
 def what_is_no_actor_is_no_child() -> None:
     """S1: a class that is no actor, a function, an instance."""
-    histrio.child("int", int, 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    histrio.child("function", len, "")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    histrio.child("int", int, 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    histrio.child("function", len, "")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     histrio.child(3, Bare)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -97,7 +97,7 @@ def a_rule_is_one_of_those_there_are() -> None:
     histrio.Supervisor(bare, restarts_max=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     histrio.Supervisor(bare, backoff=0.1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     histrio.Supervisor(Bare)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    histrio.DynamicSupervisor(bare)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    histrio.DynamicSupervisor(bare)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
     histrio.child("sup", histrio.Supervisor, Bare)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     histrio.child("sup", histrio.Supervisor, bare, strategy=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

@@ -26,7 +26,7 @@ class TooManyRestarts(HistrioError):
         self.failures: Final = failures
         last = failures[-1]
         super().__init__(
-            f"{path}: its children ended {ends} times within {window_s} s, more often than it may start them"
+            f"{path}: its children ended {ends} {'time' if ends == 1 else 'times'} within {window_s} s, more often than it may start them"
             f" again (restarts_max is {restarts_max}); the last was {last.path}: {_root(last)}"
         )
         self.__cause__ = failures[-1]

@@ -415,3 +415,14 @@ async def test_control_of_a_process_that_has_ended(autojump_clock: MockClock, co
             control(job.control)
 
         assert await job.control.stop() is await job.control.kill() is Phase.STOPPED
+
+
+async def test_the_watchdog_names_the_advance(autojump_clock: MockClock) -> None:
+    """S7: an advance that holds the turn for long is reported by its own name, at the line where it waits."""
+    async with histrio.open_system() as system:
+        job = await nudged(system, new_log(), done(5))
+        await job.join()
+
+        (held,) = [report for report in system.reports if isinstance(report, histrio.HeldTurn)]
+        assert str(held).startswith("/job: Job.advance has held the turn for 1.0 s, at ")
+        assert "jobs.py" in str(held)

@@ -49,6 +49,7 @@ class ControlModel:
         self.over = False
         self.incarnation = 0
         self.is_last = False  # its supervisor stops
+        self.is_ambiguous = False  # two things happened at one instant by chance
         self.log: list[tuple[int, int, str]] = []  # when, in which incarnation, what
         self.phases: list[tuple[int, str]] = []
         self.futures: dict[int, Wanted] = {}
@@ -253,6 +254,7 @@ class ControlModel:
         """Up to then."""
         self.rest()
         while (at := min(self.times())) <= until and at < math.inf:
+            self.is_ambiguous |= at > self.now and ([*self.times()].count(at) > 1 or at == until)
             self.now = max(self.now, int(at))
             if self.holder is not None and self.holder[1] <= self.now:
                 self._note(f"done {self.holder[0]}")

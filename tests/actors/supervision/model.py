@@ -159,6 +159,9 @@ class SupLife(Life):
         return WorkerLife(place, spec) if isinstance(spec, Worker) else SupLife(place, spec)
 
     def told_end(self, life: Life) -> None:
+        for slot in self.slots:
+            if slot.place is life.place and life.started and self.sim.now - slot.up_since >= self.spec.backoff_reset:
+                slot.in_a_row = 0
         if not self.closed:
             self.mail.append(life)  # the message 'EXIT'
             return
@@ -225,7 +228,7 @@ class SupLife(Life):
             while self.started and self.place.inbox and not self.halted:
                 self.calls.append(Call(self, self.place.inbox.popleft()))
             self.calls = [call for call in self.calls if not call.go_on()]
-            if self.wave is not None and not self.stopping and self.wave.go_on():
+            if self.wave is not None and not self.stopping and self.wave.go_on():  # type: ignore[redundant-expr]
                 self.wave = None
 
     # Calls that were accepted are carried out before it stops; but nothing is started any more.
@@ -264,7 +267,7 @@ class SupLife(Life):
             elif slot.is_temporary:
                 self.del_child(slot)
         elif kind is Restart.PERMANENT or (kind is Restart.TRANSIENT and life.end != "STOPPED"):
-            self.restart(slot, life)
+            self.restart(slot)
         else:
             self.del_child(slot)
             self.do_auto_shutdown(slot)
@@ -278,11 +281,11 @@ class SupLife(Life):
             self.stop()
 
     # supervisor:restart/2: if the budget allows it.
-    def restart(self, slot: Slot, life: Life) -> None:
+    def restart(self, slot: Slot) -> None:
         self.add_restart(slot)
         if len(self.restarted) > self.spec.restarts_max:
             raise TooManyRestarts
-        due = self.sim.now + self.backoff(slot, life)
+        due = self.sim.now + self.backoff(slot)
         if self.spec.strategy is Strategy.ONE_FOR_ONE:
             if due == self.sim.now:
                 self.begin(slot)
@@ -298,9 +301,7 @@ class SupLife(Life):
         self.restarted.append((self.sim.now, slot.spec.name))
 
     # Histrio's backoff: no OTP rule. It doubles from restart to restart, until an incarnation was up for long.
-    def backoff(self, slot: Slot, life: Life) -> int:
-        if life.started and self.sim.now - slot.up_since >= self.spec.backoff_reset:
-            slot.in_a_row = 0
+    def backoff(self, slot: Slot) -> int:
         slot.in_a_row += 1
         return min(self.spec.backoff << (slot.in_a_row - 1), self.spec.backoff_max)
 
@@ -446,7 +447,7 @@ class Call:
             return
         self.sup.want(slot)
         yield Wait(partial(is_no_more_wanted, slot))
-        yield from self._reply("ok" if slot.place is not None else "failed")
+        yield from self._reply("ok" if slot.place is not None else "failed")  # type: ignore[redundant-expr]
 
     def _reply(self, reply: str) -> Steps:
         self.sup.sim.prediction.replies[self.number] = reply

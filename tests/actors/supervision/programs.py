@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
+from random import Random
 from typing import Final, Protocol
 
 import attrs
@@ -217,7 +218,7 @@ def paths(spec: Spec, above: str = "") -> Iterator[tuple[str, Spec]]:
 
 @attrs.define
 class Salt:
-    """Makes each time distinct, if it is to be."""
+    """Makes each time distinct, if it is to be, and sums of them too: by bits that have no pattern."""
 
     distinct: bool
     count: int = 0
@@ -227,7 +228,7 @@ class Salt:
         if not ticks:
             return 0
         self.count += 1
-        return ticks * TICK + (self.count * 40503 % 65536 if self.distinct else 0)
+        return ticks * TICK + (Random(self.count).getrandbits(17) if self.distinct else 0)
 
 
 DEPTH_MAX: Final = 4

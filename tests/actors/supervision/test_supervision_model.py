@@ -28,7 +28,9 @@ def ordered(log: list[Entry], program: Program) -> list[Entry]:
 
     What else ends at one instant writes something before it is gone. The handling of messages is compared by actor.
     """
-    unseen = set() if program.heard else {path for path, spec in program.places().items() if isinstance(spec, Sup)}
+    unseen: set[str] = (
+        set() if program.heard else {path for path, spec in program.places().items() if isinstance(spec, Sup)}
+    )
     seen = [entry for entry in log if entry.path not in unseen and entry.what.split()[0] not in ("handles", "done")]
     groups = groupby(seen, lambda entry: (entry.at, entry.what == "gone"))
     return [one for (_, gone), group in groups for one in (sorted(group, key=str) if gone else group)]

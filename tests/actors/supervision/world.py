@@ -327,6 +327,7 @@ class World:
 def child_of(world: World, spec: Spec, above: str = "") -> histrio.Child[Any]:
     """The spec as Histrio wants it."""
     path = f"{above}/{spec.name}"
+    child: histrio.Child[Any]
     if isinstance(spec, Worker):
         kind = AgainPlayer if spec.redeliver_max else Player
         child = histrio.child(spec.name, kind, world, path).with_(start_s=spec.start_max / GRAINS_PER_S)
