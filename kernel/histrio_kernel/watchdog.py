@@ -28,6 +28,7 @@ from histrio_kernel.turn import Turn, Worker
 
 __all__ = ["Watchdog"]
 
+_OURS: Final = frozenset({"histrio", "histrio_kernel"})
 _LOOPS: Final = (serve.__code__, call_hook.__code__)
 
 
@@ -167,9 +168,13 @@ def _call_of(worker: Worker) -> object | None:
 
 def _describe(worker: Worker) -> tuple[str, str]:
     """The handler's name, and the place in it where it waits."""
-    ours = __package__ or ""
-    users = [c for c in _inside(worker) if c.cr_frame and not c.cr_frame.f_globals["__name__"].startswith(ours + ".")]
+    inside = _inside(worker)
+    users = [c for c in inside if c.cr_frame and _package_of(c.cr_frame) not in _OURS] or inside
     if not users or users[0].cr_frame is None:
         return "somebody", "an unknown place"
     frame = users[0].cr_frame
     return users[0].__qualname__, f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _package_of(frame: types.FrameType) -> str:
+    return str(frame.f_globals["__name__"]).partition(".")[0]

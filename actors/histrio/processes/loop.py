@@ -304,7 +304,7 @@ class Loop:
         if self._cell.settings.shutdown_s == math.inf:
             return math.inf
         due = engine.ending.get(self._cell, engine.now())
-        return trio.current_time() + max(0.0, due - engine.now())
+        return trio.current_time() + due - engine.now()
 
 
 def _without_cut_off(error: BaseException) -> BaseException | None:

@@ -7,7 +7,7 @@ loses one, and none of them has to find somebody waiting.
 # Design note
 # -----------
 # The pulse belongs to the place, the loop to an incarnation. A nudge that was accepted is owed over a restart too, as
-# a message in the inbox is; the advance that failed has used its own up. A FREE process that was launched stays so: a
+# a message in the inbox is; the advance that failed or was killed has used its own up, one that was cut off has not. A FREE process that was launched stays so: a
 # supervisor that starts it again would else wait for a nudge that nobody gives. Steps end with the incarnation that
 # they were asked of, as they do for other actors.
 #
@@ -128,7 +128,6 @@ class Pulse:
         """What concerned that incarnation only is forgotten."""
         self.loop = self.state = None
         self._steps = 0
-        self._owed = False
 
     def ended(self) -> None:
         """There will be no further state."""

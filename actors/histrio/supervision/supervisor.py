@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Never, TypeVar, cast
 
 import attrs
@@ -118,7 +118,7 @@ class _Supervising(Actor[ChildRequest]):
         overseer = self._overseer
         path = self.ref.path
         _check_significant(path, spec, overseer.rules.auto_shutdown)
-        _check_arguments(path, spec, [kid.spec for kid in overseer.kids.values()])
+        _check_arguments(path, spec, (kid.spec for kid in overseer.kids.values()))
 
     async def _start(self, kid: Kid, *, is_known: bool = False) -> Ref[object]:
         try:
@@ -383,10 +383,12 @@ def _check_significant(what: str, spec: Child[Never], auto_shutdown: AutoShutdow
         )
 
 
-def _check_arguments(what: str, spec: Child[Never], before: Sequence[Child[Never]]) -> None:
+def _check_arguments(what: str, spec: Child[Never], before: Iterable[Child[Never]]) -> None:
     """An argument that stands for the ref of a sibling needs that sibling to stand before it."""
-    for ref in spec.sibling_refs:
-        if not any(one.ref is cast(object, ref) for one in before):
+    refs = spec.sibling_refs
+    known = {id(one.ref) for one in before} if refs else set[int]()  # most have none, and siblings may be very many
+    for ref in refs:
+        if id(ref) not in known:
             raise ValueError(
                 f"{what}: child {spec.label!r} is given the ref of {ref.path!r}, which is no child before it; give the"
                 " supervisor that child first, from the left, and its very spec"

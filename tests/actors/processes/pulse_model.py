@@ -120,6 +120,7 @@ class PulseModel:
         self.nudges = 0
         self.launched = program.starts
         self.made = 0
+        self.owed = False  # a nudged advance was cut off, and is to be made again
         self._begin()
 
     # -- a life --------------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ class PulseModel:
     def _begin(self) -> None:
         self.spot, self.until = "between", math.inf
         self.phase = "running"
-        self.owed = self.by_nudge = False
+        self.by_nudge = False
         self.ending = ""
         self.cancelled = False
         self.deadline = self.clean_until = math.inf

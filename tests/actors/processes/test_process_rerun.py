@@ -323,3 +323,19 @@ async def test_what_it_waited_for_before_is_looked_at_by_the_next_attempt(autoju
 
         with pytest.raises(histrio.ActorFailed, match="OSError: broken"):
             await job.join()
+
+
+async def test_an_advance_that_was_cut_off_is_owed_over_a_restart(autojump_clock: MockClock) -> None:
+    """S7, S3: its nudge has not been used up, so the next incarnation makes an advance for it."""
+    log: Log = []
+    async with histrio.open_system() as system:
+        spec = histrio.child("job", Steps, log, to(Stage.TWO, 10), done(10))
+        job = (await system.spawn(histrio.Supervisor, spec)).child(spec)
+        job.control.nudge()
+        await trio.sleep(1)
+        await job.control.pause(now=True)
+        await job.control.kill()
+        job.control.resume()
+        await trio.sleep(50)
+
+        assert at(log) == ["0 begins 0", "1 cut 0", "1 killed", "1 cleaned up", "1 begins 0", "11 ends 0"]

@@ -137,6 +137,7 @@ class Life:
         self.sim: Final = place.sim
         self.started = False
         self.started_at = -1
+        self.has_next = False
         self.on_started: Callable[[], None] = lambda: None
         self.stopping = False
         self.halted = False
@@ -174,6 +175,7 @@ class Life:
     def is_up(self) -> None:
         """Its start is over."""
         self.started, self.started_at = True, self.sim.now
+        self.has_next = self.place.above.starts_more()
         if self.stopping:
             self.ends_at_once()
         self.on_started()
@@ -181,7 +183,7 @@ class Life:
     def ends_at_once(self) -> None:
         """It ends as soon as it has started, and its sibling may start at that very instant."""
         self.sim.short_lives.add((self.sim.now, self.place.path))
-        self.sim.prediction.ambiguous |= self.place.above.starts_more()
+        self.sim.prediction.ambiguous |= self.has_next
 
     def step(self) -> bool:
         """Go on, if it can."""
