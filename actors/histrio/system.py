@@ -390,6 +390,8 @@ class _Ending:
                 failure.add_note(f"the block around the system raised too: {told(self._body_error)}")
                 failure.__context__ = self._body_error
             raise failure
+        if cancelled is not None and isinstance(self._body_error, ActorStopped):
+            raise cancelled  # whoever ends together with those that it talks to is cancelled, not failed
         if self._body_error is not None:
             if failure is not None:
                 self._body_error.add_note(f"while the system stopped, it failed too: {failure}")

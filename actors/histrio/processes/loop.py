@@ -22,7 +22,6 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-import math
 from typing import Final, Protocol, cast, final
 
 import trio
@@ -95,6 +94,7 @@ class Loop:
         self._advancing: trio.CancelScope | None = None
         self._waiting: trio.CancelScope | None = None
         self._idle: Promise[None] | None = None
+        self._killed_at: float | None = None
         self._kept: list[Tracked] = []
         self._waited_for: Future[object] | None = None
 
@@ -139,6 +139,8 @@ class Loop:
     def look(self) -> None:
         """What is wanted has changed: be paused, go on, or end. Not a checkpoint."""
         if self._is_to_end:
+            if self._cell.phase is Phase.DYING and self._killed_at is None:
+                self._killed_at = trio.current_time()
             if self._waiting is not None:
                 self._waiting.cancel()
             self._wake()
@@ -281,10 +283,10 @@ class Loop:
         assert reason is not None
         if reason.end is End.FAILED or not self._cleans_up:
             return
-        until = self._deadline()
+        killed_at = trio.current_time() if self._killed_at is None else self._killed_at
         cell.engine.has_ended(cell)  # whether it hangs is looked after here
         try:
-            with trio.CancelScope(shield=True, deadline=until) as scope:
+            with trio.CancelScope(shield=True, deadline=killed_at + cell.settings.shutdown_s) as scope:
                 await call_hook(self._worker, functools.partial(self._process.killed, reason))
         except Exception as worse:
             raise BaseExceptionGroup(f"{cell.path}: it was killed, and killed() failed", [error, worse]) from None
@@ -297,14 +299,6 @@ class Loop:
                     f" {cell.settings.shutdown_s} s after the kill (shutdown_s), and was cancelled"
                 )
             )
-
-    def _deadline(self) -> float:
-        """When `shutdown_s` has passed since it was killed; now, if that was before."""
-        engine = self._cell.engine
-        if self._cell.settings.shutdown_s == math.inf:
-            return math.inf
-        due = engine.ending.get(self._cell, engine.now())
-        return trio.current_time() + due - engine.now()
 
 
 def _without_cut_off(error: BaseException) -> BaseException | None:

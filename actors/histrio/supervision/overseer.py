@@ -151,20 +151,28 @@ class Overseer:
 
         Raises:
             ActorStopped: why it did not start; it is not tried again. Or its supervisor starts none any more.
-            ChildRunning: somebody else has started it meanwhile.
+            ChildRunning: it is there, or somebody else starts it.
         """
-        await self.settled()
         if kid.cell is not None or kid.first is not None:
-            raise ChildRunning(f"{self._cell.path}: child {kid.name!r} is there already, it was started meanwhile")
+            raise ChildRunning(f"{self._cell.path}: child {kid.name!r} is there already, or is being started")
         first: Promise[Ref[object]] = Promise(self._cell.engine)
-        kid.first = first
-        self._happens(functools.partial(self._begin, kid))
+        kid.first = first  # from now on, so that others see that somebody starts it
         try:
+            await self.settled()
+            if not first.is_done:  # else a plan has started it, or it was called off
+                self._happens(functools.partial(self._begin, kid))
             return await first
         finally:
             kid.first = None
             if self._giving_up:
                 await self._until_given_up()
+
+    def call_off(self, kid: Kid) -> None:
+        """Whoever waits for its first start waits for nothing: it is not to be started after all."""
+        self._leave_plan(kid)
+        if kid.first is not None and kid.is_awaited:
+            reason = Reason(End.STOPPED, "it was terminated before it was started")
+            kid.first._settle(ERROR, ActorStopped(f"{self._cell.path}/{kid.name}", reason))
 
     async def _until_given_up(self) -> None:
         """The supervisor is about to fail: whoever still starts something is cancelled by that."""
@@ -289,7 +297,7 @@ class Overseer:
             self._leave_plan(kid)
             halting = True
         if kid.dismissed or halting or self.closing:
-            if gone and kid.spec.restart is Restart.TEMPORARY:
+            if gone and kid.spec.restart is Restart.TEMPORARY and not kid.is_awaited:
                 self.forget(kid)
         elif gone:
             self._ended_by_itself(kid)
@@ -373,7 +381,9 @@ class Overseer:
         self._drop_plan()
         group = [one for one in group if one.begun]
         stop = [one for one in reversed(group) if not one.is_down]
-        self._plan = plan = _Plan(stop, [one for one in group if one.spec.restart is not Restart.TEMPORARY])
+        self._plan = plan = _Plan(
+            stop, [one for one in group if one.is_awaited or one.spec.restart is not Restart.TEMPORARY]
+        )
         if delay or not at_once:
             plan.due = False
             plan.call_off = self._cell.engine.after(delay, lambda: self._happens(lambda: self._plan_due(plan)))
@@ -425,7 +435,10 @@ class Overseer:
             cell.stop(f"its supervisor {self._cell.path} gives up", because=self._why())
         elif not kid.halting:
             kid.halting = True
-            cell.halt(f"it is started again together with its siblings in {self._cell.path}", self._why())
+            why = f"it is started again together with its siblings in {self._cell.path}"
+            if kid.spec.restart is Restart.TEMPORARY:
+                why = f"its siblings in {self._cell.path} are started again, and it is TEMPORARY"
+            cell.halt(why, self._why())
 
     def _why(self) -> Reason | None:
         """The end that the plan follows from."""

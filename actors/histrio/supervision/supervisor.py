@@ -148,6 +148,7 @@ class _Supervising(Actor[ChildRequest]):
         """
         kid = self._known(child)
         if kid.cell is None:
+            self._overseer.call_off(kid)
             return
         kid.dismissed = True
         over = kid.cell.over()

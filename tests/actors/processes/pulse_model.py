@@ -303,7 +303,7 @@ class PulseModel:
         """An advance, an unwinding or a wait is over."""
         spot, self.spot, self.until = self.spot, "between", math.inf
         if spot == "unwinds":
-            self.owed = self.owed or self.by_nudge
+            self.owed = self.owed or (self.by_nudge and not self.cancelled)
         elif spot == "advances":
             self._advanced()
         return True

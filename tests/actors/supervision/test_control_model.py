@@ -9,14 +9,12 @@ from tests.actors.supervision.control_model import FUTURES, PATH, ControlModel, 
 from tests.actors.supervision.lives import Entry
 from tests.actors.supervision.programs import GRAINS_PER_S, Do, Op, Program
 from tests.actors.supervision.test_supervision_model import told_difference
-from tests.actors.supervision.world import World, quiet
+from tests.actors.supervision.world import World, run
 from tests.conftest import Show
 from tests.effort import count
-from trio.testing import MockClock
 
 import histrio
 from histrio_kernel.futures import Future
-from histrio_kernel.simulation.trio_schedule import seeded_schedule
 
 ENDED = ("stopped", "killed", "failed")
 
@@ -121,14 +119,6 @@ class ControlWorld(World):
         self.down = await ref.monitor()
 
 
-def run(program: Program) -> ControlWorld:
-    """Run it to its end."""
-    world = ControlWorld(program)
-    with quiet(), seeded_schedule(program.schedule):
-        trio.run(world.main, clock=MockClock(autojump_threshold=0))
-    return world
-
-
 def settled(phases: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """The phase at the end of each instant. What comes and goes within one is not told of an actor that rests."""
     last = dict(phases)
@@ -145,7 +135,8 @@ def check(program: Program) -> ControlModel:
     """The world does what the model says."""
     model, seen = predicted(program)
     assume(not model.is_ambiguous)
-    world = run(program)
+    world = ControlWorld(program)
+    run(world)
     expected = [Entry(at, PATH, incarnation, what) for at, incarnation, what in model.log]
     found = [entry for entry in world.outcome.log if entry.path == PATH]
     assert expected == found, told_difference(expected, found)

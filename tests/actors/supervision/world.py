@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, cast, final
 from unittest import mock
 
 import attrs
@@ -31,7 +31,7 @@ from tests.actors.supervision.programs import (
     Sup,
     Worker,
 )
-from trio.testing import MockClock
+from tests.alarm import tasks_of_trio
 
 import histrio
 from histrio_kernel.cell import Cell
@@ -39,7 +39,10 @@ from histrio_kernel.futures import HOLDERS, Future
 from histrio_kernel.signals import Kind, Signal
 from histrio_kernel.simulation.trio_schedule import seeded_schedule
 
-__all__ = ["Player", "World", "play"]
+__all__ = ["Player", "World", "play", "run"]
+
+
+LATEST_S: Final = 10_000.0  # whoever still runs then will never end
 
 
 class Boom(Exception):
@@ -134,6 +137,30 @@ async def sleep(grains: int) -> None:
         await trio.sleep(grains / GRAINS_PER_S)
 
 
+@final
+class Jumping(trio.abc.Clock):
+    """Jumps to the next deadline as soon as nothing can run; if there is none before long, tells that all is stuck."""
+
+    def __init__(self, stuck: Callable[[], None]) -> None:
+        self._now = 0.0
+        self._stuck: Final = stuck
+
+    def start_clock(self) -> None:
+        """It stands still."""
+
+    def current_time(self) -> float:
+        """Seconds since the begin of the run."""
+        return self._now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Never sleep."""
+        if deadline > LATEST_S:
+            self._stuck()
+        elif deadline > self._now:
+            self._now = deadline
+        return 0.0
+
+
 class World:
     """What a running program shares, and the record of what happened."""
 
@@ -152,6 +179,9 @@ class World:
         self.outcome: Final = Prediction()
         self.system: histrio.System | None = None
         self.askers: trio.Nursery
+        self.everything: Final = trio.CancelScope()
+        self.stuck: list[str] = []
+        self.over = False
 
     def note(self, path: str, incarnation: int, what: str) -> None:
         """Write down what happens, with the time."""
@@ -265,6 +295,19 @@ class World:
 
     # -- the whole -----------------------------------------------------------------------------------------------
 
+    async def in_scope(self) -> None:
+        """The whole program, in a scope that is cancelled when all is stuck."""
+        with self.everything:
+            await self.main()
+        self.over = True
+
+    def is_stuck(self) -> None:
+        """Nothing can run, and nothing ever will."""
+        if not self.over:
+            assert not self.stuck, "\n".join(["cancelling everything does not end it:", *self.stuck])
+            self.stuck = ["stuck at", *tasks_of_trio()]
+            self.everything.cancel()
+
     async def main(self) -> None:
         """The whole program. Those who ask wait outside of the system, so that its end does not cancel them."""
         tasks = trio.lowlevel.current_statistics().tasks_living
@@ -370,11 +413,17 @@ def quiet() -> Generator[None]:
         yield
 
 
-def play(program: Program, clock: Callable[[], trio.abc.Clock] = lambda: MockClock(autojump_threshold=0)) -> World:
-    """Run a program to its end."""
-    world = World(program)
-    with quiet(), seeded_schedule(program.schedule):
-        trio.run(world.main, clock=clock())
+def run(world: World) -> None:
+    """Run its program to the end, on virtual time."""
+    with quiet(), seeded_schedule(world.program.schedule):
+        trio.run(world.in_scope, clock=Jumping(world.is_stuck))
+    assert not world.stuck, "\n".join(world.stuck)
     assert HOLDERS == {}
+
+
+def play(program: Program) -> World:
+    """Run a program, and see what became of it."""
+    world = World(program)
+    run(world)
     world.settle_fates()
     return world
