@@ -65,6 +65,8 @@ INSIDE_TRIO: Final = "kernel/histrio_kernel/simulation/"
 # Files of more than LINES_MAX lines, each with its reason.
 LONG: Final[dict[str, str]] = {
     "kernel/histrio_kernel/inbox.py": "one class: queue, line and selection change together and share their invariants",
+    "kernel/histrio_kernel/incarnation.py": "one life from its start to its end; what ends it, and what follows, is in cell",
+    "tests/actors/supervision/model.py": "one model of one OTP module, to be read beside it",
 }
 
 # The numbered promises of the design that the code has reached.

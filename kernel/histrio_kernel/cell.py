@@ -196,6 +196,9 @@ class Cell(Incarnation):
     @enable_ki_protection
     def cancelled(self) -> None:
         """Something of this actor has seen a cancellation that came from outside of its handlers."""
+        own = self.nursery is not None and self.nursery.cancel_scope.cancel_called
+        if not own and isinstance(self.parent, Cell) and not self.turn.gate & KILLED:
+            self.parent.cancelled()  # it comes from there, so the reason does; whoever hears of it first
         if self.turn.gate & KILLED:
             return
         stopping = self.phase in (Phase.DRAINING, Phase.STOPPING)
