@@ -92,6 +92,9 @@ class ControlModel:
         """It fails or is killed: its handlers end at once, and the clean-up takes its time."""
         if self.phase in ("failing", "dying") or self.end:
             return
+        if self.spec.unwind:  # else its log is closed before they go on
+            for number in self._due():
+                self._note(f"done {number}")  # it had its outcome before the cancellation, and waited for the turn
         self.waiting.clear()
         self.holder = None
         self.deadline = math.inf
@@ -216,7 +219,7 @@ class ControlModel:
         """Who has waited long enough goes on, then the next message is taken: if nobody has the turn."""
         if self.holder is not None or self.phase not in ("running", "draining") or not self.has_started:
             return False
-        due = sorted((number for number, at in self.waiting.items() if at <= self.now), key=self.waiting.__getitem__)
+        due = self._due()
         if due:
             del self.waiting[due[0]]
             self._note(f"done {due[0]}")
@@ -227,6 +230,11 @@ class ControlModel:
             self.wants -= 1
         self._handle(self.queue.pop(0))
         return True
+
+    def _due(self) -> list[int]:
+        """The handlers whose waits are over, in the order in which they ended."""
+        due = [number for number, at in self.waiting.items() if at <= self.now]
+        return sorted(due, key=self.waiting.__getitem__)
 
     def _handle(self, number: int) -> None:
         op = self.program.ops[number]

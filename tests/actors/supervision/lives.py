@@ -216,7 +216,7 @@ class Life:
     def halt(self) -> None:
         """The same for another life: what waits stays where it is, a pause too, and what is in hand is interrupted."""
         if not self.started:
-            self.halted = not self.cleaning
+            self.halted = self.end != "FAILED"
             self.strike(Killed())
         elif not self.cleaning:
             self.halted = True

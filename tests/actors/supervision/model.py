@@ -255,8 +255,7 @@ class SupLife(Life):
     def child_ended(self, slot: Slot, life: Life) -> None:
         kind = slot.spec.restart
         if slot.wanted and not life.halted:
-            slot.wanted = False  # its first start has failed, and is not tried again
-            self.del_child(slot)
+            self.del_child(slot)  # its first start has failed, and is not tried again
         elif slot.dismissed:
             self.del_child(slot)
         elif self.wave is not None and slot in self.wave.halts:
@@ -336,6 +335,7 @@ class SupLife(Life):
 
     # supervisor:del_child/2: the spec of a temporary child is forgotten.
     def del_child(self, slot: Slot) -> None:
+        slot.wanted = False
         if slot.place is not None:
             slot.place.end()
             slot.place = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.actors.supervision.lives import Entry, Prediction
-from tests.actors.supervision.programs import ASKS, Do, Program, Strategy, Sup, Worker
+from tests.actors.supervision.programs import ASKS, Do, Program, Strategy, Sup, Worker, paths
 
 __all__ = ["broken_promises"]
 
@@ -61,7 +61,7 @@ def _lives(program: Program, log: list[Entry]) -> Iterator[str]:
 def _one_start_at_a_time(program: Program, log: list[Entry]) -> Iterator[str]:
     """A supervisor awaits each start before it goes on (S2); one that restarts each child for itself only at first."""
     sups = [p for p, s in program.places().items() if isinstance(s, Sup) and s.strategy is not Strategy.ONE_FOR_ONE]
-    workers = {path for path, spec in program.places().items() if isinstance(spec, Worker)}
+    workers = {path for path, spec in paths(program.root) if isinstance(spec, Worker)}  # start_child may overlap
     for sup in sups:
         starting: str | None = None
         for entry in log:
