@@ -60,7 +60,6 @@ TABLE: Final = (
     Row("kv_writers",          64,     64,       64, "concurrent writers in each of those rounds"),
     Row("kv_chaos_seeds",       5,     50,    1_000, "minutes of a store that is killed at random, on the virtual clock"),
     Row("kv_order_rounds",     20,    200,    2_000, "rounds of 64 concurrent writes of one key of the key-value store"),
-    Row("request_seeds",       40,    500,   20_000, "S1: a supervisor under random requests, failures and controls that cross each other"),
     Row("storm_deaths",      2_000, 10_000,  100_000, "deaths in a row of one supervised child"),
     Row("tree_actors",       3_000, 10_000,   30_000, "actors of the largest tree that starts, loses its middle, and stops"),
     Row("ingest_seeds",         3,     50,      500, "runs of the ingest pipeline under 60 s of random kills"),

@@ -339,10 +339,13 @@ class SupLife(Life):
         if slot.place is not None:
             slot.place.end()
             slot.place = None
-        if self.wave is not None and slot in self.wave.starts:
-            self.wave.starts.remove(slot)
+        self.leave_wave(slot)
         if slot.is_temporary and slot in self.slots:
             self.slots.remove(slot)
+
+    def leave_wave(self, slot: Slot) -> None:
+        if self.wave is not None and slot in self.wave.starts:
+            self.wave.starts.remove(slot)
 
     # supervisor:terminate_children/2: from right to left. Who waits for a restart has ended.
     def terminate(self) -> Steps:
@@ -415,6 +418,7 @@ class Call:
             yield from self._reply("running")
         elif op.do is Do.DELETE_CHILD:
             sup.slots.remove(slot)
+            sup.leave_wave(slot)
             yield from self._reply("ok")
         else:
             yield from self._restart(slot)
