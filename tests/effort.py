@@ -62,6 +62,7 @@ TABLE: Final = (
     Row("kv_order_rounds",     20,    200,    2_000, "rounds of 64 concurrent writes of one key of the key-value store"),
     Row("storm_deaths",      2_000, 10_000,  100_000, "deaths in a row of one supervised child"),
     Row("tree_actors",       3_000, 10_000,   30_000, "actors of the largest tree that starts, loses its middle, and stops"),
+    Row("request_seeds",       40,    500,   20_000, "S1: a supervisor under drawn requests, failures and controls that cross"),
     Row("ingest_seeds",         3,     50,      500, "runs of the ingest pipeline under 60 s of random kills"),
     Row("reads_1000",       1_000,  1_000,    1_000, "A3: reads of 200 ms each in one actor"),
     Row("fresh_clones",         0,      1,        1, "clones of this repository that `make run` sets up and serves from"),

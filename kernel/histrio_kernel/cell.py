@@ -42,7 +42,7 @@ from histrio_kernel.signals import Kind
 __all__ = ["Cell", "Guardian", "Parent"]
 
 
-class Guardian(Protocol):
+class Keeper(Protocol):
     """Whoever decides what becomes of children whose incarnation has ended."""
 
     def keeps(self, child: Cell) -> bool:
@@ -54,7 +54,15 @@ class Guardian(Protocol):
         ...
 
 
-class Parent(Guardian, Protocol):
+class Guardian(Keeper, Protocol):
+    """Who decides for a cell: the supervisor that is its behaviour."""
+
+    def closes(self) -> None:
+        """The cell begins to end: from here on no child of it lives again. May be called more than once."""
+        ...
+
+
+class Parent(Keeper, Protocol):
     """Whoever an actor is a child of: another cell, or the system."""
 
     @property
@@ -150,6 +158,8 @@ class Cell(Incarnation):
             self.engine.signals.emit(self.path, Kind.CONTROL, "stop")
             self.reason = reason
             self.deadline = trio.current_time() + (self.settings.shutdown_s if grace_s is None else grace_s)
+            if self.guardian is not None:
+                self.guardian.closes()
         elif grace_s is not None:
             self.deadline = min(self.deadline, trio.current_time() + grace_s)
         self.engine.ends(self, self.deadline - trio.current_time() + self.settings.shutdown_s)
@@ -214,6 +224,8 @@ class Cell(Incarnation):
     def _cancel(self) -> None:
         self.turn.close_gate(KILLED)
         assert self.reason is not None
+        if self.guardian is not None:
+            self.guardian.closes()
         if not self.parent.keeps(self):
             self.inbox.close(self.reason)  # the line is told at the end: who stands in it may be cancelled with us
         self.is_to_end()

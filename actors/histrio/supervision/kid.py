@@ -31,8 +31,10 @@ class Kid(Waiter):
         "first",
         "halting",
         "in_a_row",
+        "is_passing",
         "name",
         "needs_siblings",
+        "number",
         "resting",
         "spec",
         "up",
@@ -41,8 +43,10 @@ class Kid(Waiter):
 
     is_leaf = False
 
-    def __init__(self, name: str, spec: Child[Never], on_started: Callable[[Kid], None]) -> None:
+    def __init__(self, name: str, number: int, spec: Child[Never], on_started: Callable[[Kid], None]) -> None:
         self.name: Final = name
+        self.number: Final = number
+        """Its place among its siblings: they are ordered by it."""
         self.spec: Final = spec
         self.needs_siblings: Final = bool(spec.sibling_refs)
         self._on_started: Final = on_started
@@ -61,6 +65,8 @@ class Kid(Waiter):
         """It is being ended in order to be started again together with others."""
         self.dismissed = False
         """It is being ended on request, and will not be started again by itself."""
+        self.is_passing = False
+        """It is to be forgotten when it has ended."""
         self.call_off: Callable[[], None] | None = None
         """Prevents the restart that its backoff will come to."""
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, Never, TypeVar, cast, final
 
 from trio.lowlevel import disable_ki_protection, enable_ki_protection
@@ -72,6 +73,7 @@ class Overseer:
         self._house: Final = house
         self.rules: Final = rules
         self.kids: Final[dict[str, Kid]] = {}
+        self._added = 0
         self._plan: _Plan | None = None
         self._giving_up = False
         self._ends: Final[deque[float]] = deque()  # when there was one that counts, within the window
@@ -130,6 +132,17 @@ class Overseer:
         """Whether the plan is to end it anyway, so that its own end counts for nothing."""
         return self._plan is not None and kid in self._plan.stop
 
+    def closes(self) -> None:
+        """The supervisor begins to end: nothing is started any more, and whoever waits for a start is told at once."""
+        self._happens(self._call_all_off)
+
+    def _call_all_off(self) -> None:
+        if self._giving_up:
+            return  # whoever waits is cancelled when it fails
+        for kid in self.kids.values():
+            if kid.first is not None and kid.is_awaited and kid.is_down:
+                kid.first._settle(ERROR, self._takes_none())
+
     def child_over(self, child: Cell, failure: ActorFailed | None) -> None:
         """A child's incarnation has ended; or a child that was spawned by hand, without a supervisor's care."""
         kid = self.kids.get(child.name)
@@ -143,7 +156,8 @@ class Overseer:
 
     def add(self, name: str, spec: Child[Never]) -> Kid:
         """A child that is to be started, to the right of the others."""
-        kid = self.kids[name] = Kid(name, spec, self._is_up)
+        self._added += 1
+        kid = self.kids[name] = Kid(name, self._added, spec, self._is_up)
         return kid
 
     async def start(self, kid: Kid) -> Ref[object]:
@@ -168,11 +182,21 @@ class Overseer:
                 await self._until_given_up()
 
     def call_off(self, kid: Kid) -> None:
-        """Whoever waits for its first start waits for nothing: it is not to be started after all."""
+        """It is not to be started after all; whoever waits for its first start is told."""
+        kid.stop_waiting()
         self._leave_plan(kid)
         if kid.first is not None and kid.is_awaited:
             reason = Reason(End.STOPPED, "it was terminated before it was started")
             kid.first._settle(ERROR, ActorStopped(f"{self._cell.path}/{kid.name}", reason))
+
+    def undo(self, kid: Kid, *, forget: bool) -> None:
+        """Whoever started it is cancelled: nothing of it is left, and one that is new is forgotten when it has ended."""
+        self._leave_plan(kid)
+        if kid.cell is not None:
+            kid.dismissed, kid.is_passing = True, forget
+            kid.cell.kill("whoever started it was cancelled")
+        elif forget:
+            self.forget(kid)
 
     async def _until_given_up(self) -> None:
         """The supervisor is about to fail: whoever still starts something is cancelled by that."""
@@ -199,8 +223,7 @@ class Overseer:
         if placed is not None:
             cell = kid.cell = placed
             cell.started = Promise(cell.engine)
-            if kid.begun:
-                self._sort(cast("dict[str, Cell]", self._cell.children))
+            self._sort(kid)
             self._cell.base.run(cell.start, nursery)
         else:
             cell = cast(Cell, kid.cell)
@@ -250,8 +273,13 @@ class Overseer:
             kid.begun, kid.resting = True, kid.cell is not None
             self._again(kid, failure, at_once=False)
 
-    def _sort(self, children: dict[str, Cell]) -> None:
-        """One has come back: the cells of children stand in the order of the kids again."""
+    def _sort(self, new: Kid) -> None:
+        """The cells of children stand in the order of the kids, also when one has come back, or was late."""
+        children = self._cell.children
+        assert children is not None
+        before = next(islice(reversed(children), 1, None), None)  # who stood last until `new` was placed
+        if before is None or (before in self.kids and self.kids[before].number < new.number):
+            return
         cells = {name: children[name] for name in self.kids if name in children}
         others = {name: cell for name, cell in children.items() if name not in cells}
         children.clear()
@@ -286,7 +314,8 @@ class Overseer:
             kid.cell = None
         reason = cell.reason
         assert reason is not None
-        if kid.first is not None and kid.is_awaited and not was_up and (failure is not None or not halting):
+        begins_again = halting and failure is None and not self.is_stopping
+        if kid.first is not None and kid.is_awaited and not was_up and not begins_again:
             self._leave_plan(kid)
             kid.first._settle(ERROR, failure or ActorStopped(cell.path, reason))
             return
@@ -296,6 +325,8 @@ class Overseer:
             kid.dismissed = False
             self._leave_plan(kid)
             halting = True
+            if kid.is_passing or self.rules.forgets:
+                self.forget(kid)
         if kid.dismissed or halting or self.closing:
             if gone and kid.spec.restart is Restart.TEMPORARY and not kid.is_awaited:
                 self.forget(kid)
@@ -312,6 +343,7 @@ class Overseer:
         """Nothing is known of it any more."""
         if self.kids.get(kid.name) is kid:
             del self.kids[kid.name]
+        kid.stop_waiting()
         self._leave_plan(kid)
 
     def _leave_plan(self, kid: Kid) -> None:

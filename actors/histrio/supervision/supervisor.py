@@ -130,18 +130,13 @@ class _Supervising(Actor[ChildRequest]):
                 self._overseer.forget(kid)
             raise ChildNotStarted(f"{self.ref.path}: child {kid.name!r} did not start: {told(error)}") from error
         except BaseException:
-            await self._undo(kid)
+            self._overseer.undo(kid, forget=not is_known)
             raise
-
-    async def _undo(self, kid: Kid) -> None:
-        """Whoever wanted it is cancelled: nothing is left of it."""
-        kid.dismissed = True
-        if kid.cell is not None:
-            kid.cell.kill("whoever started it was cancelled")
-        self._overseer.forget(kid)
 
     async def terminate_child(self, child: Child[N] | Ref[N] | str) -> None:
         """Stop a child, which is not started again by itself, and wait for its end. Gives the turn away.
+
+        It is still known, and `restart_child` starts it again, unless it is TEMPORARY or its supervisor is dynamic.
 
         Raises:
             NoSuchChild: it is not known.
@@ -349,16 +344,6 @@ class DynamicSupervisor(_Supervising):
             raise ChildrenFull(
                 f"{self.ref.path} has {len(self._overseer.kids)} children, and children_max is {most}; nothing was started"
             )
-
-    async def terminate_child(self, child: Child[N] | Ref[N] | str) -> None:
-        """Stop a child for good, wait for its end, and forget it. Gives the turn away.
-
-        Raises:
-            NoSuchChild: it is not known.
-        """
-        kid = self._known(child)
-        await super().terminate_child(child)
-        self._overseer.forget(kid)
 
 
 def _check_children(what: str, children: Sequence[Child[Never]], auto_shutdown: AutoShutdown) -> None:

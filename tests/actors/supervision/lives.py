@@ -215,7 +215,7 @@ class Life:
 
     def halt(self) -> None:
         """The same for another life: what waits stays where it is, a pause too, and what is in hand is interrupted."""
-        if not self.started:
+        if not self.started and not self.stopping:
             self.halted = self.end != "FAILED"
             self.strike(Killed())
         elif not self.cleaning:

@@ -17,6 +17,7 @@ from tests.actors.supervision.crew import (
     hold,
     leaving,
     letters,
+    once,
     settle,
     takes,
     when_up,
@@ -91,6 +92,66 @@ async def test_a_child_that_is_terminated_before_it_has_begun(autojump_clock: Mo
             await ending_of(starting)
         await trio.sleep(100)
         assert "/sup/x" not in paths(system)
+
+
+async def test_a_stop_does_not_wait_for_a_start_that_waits(autojump_clock: MockClock) -> None:
+    """S2, A10: nothing is started by a supervisor that stops: whoever waits for that is told at once."""
+    async with histrio.open_system() as system:
+        a = worker("a", [])
+        sup, _ = await supervise(system, a, backoff_s=200)
+        await sup.child(a).tell(Say("fail"))
+        await settle()
+        starting = sup.start_child(worker("x", []))
+        await settle()
+        stopping = sup.control.stop()
+        assert (await ending_of(starting)).startswith("ChildNotStarted")
+        assert await stopping is Phase.STOPPED
+        assert trio.current_time() == 0
+
+
+async def test_an_undone_start_does_not_hold_its_group_up(autojump_clock: MockClock) -> None:
+    """S1: a start that is cancelled while its group is ended for a restart: the others come back all the same."""
+
+    async def clean_up(actor: Worker) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(2)
+
+    async with histrio.open_system() as system:
+        a = worker("a", [])
+        sup, crew = await supervise(system, a)
+
+        async def inside() -> None:
+            with trio.move_on_after(1):
+                await crew.start_child(worker("b", [], starts=clean_up))
+
+        crew.background(inside)
+        await trio.sleep(0.5)
+        await sup.child(a).tell(Say("fail"))
+        with trio.fail_after(100):
+            await when_up(sup.child(a), 2)
+        assert [child.name for child in crew.which_children()] == ["a"]
+        assert await (await sup.start_child(worker("b", []))).ask(Say("hello")) == "b1"
+
+
+async def test_an_undone_restart_leaves_the_child_as_it_was(autojump_clock: MockClock) -> None:
+    """S1: `restart_child` that is cancelled: the child is down, as before, and still known; it may be tried again."""
+    async with histrio.open_system() as system:
+        a = worker("a", [], starts=once(takes(50), time=2))
+        sup, crew = await supervise(system, a)
+        await sup.terminate_child(a)
+
+        async def inside() -> None:
+            with trio.move_on_after(1) as scope:
+                await crew.restart_child(a)
+            assert scope.cancelled_caught
+
+        await crew.background(inside)
+        await settle()
+        assert [(child.name, child.phase) for child in crew.which_children()] == [("a", None)]
+        assert await (await sup.restart_child(a)).ask(Say("hello")) == "a1"
 
 
 async def test_a_child_that_is_terminated_while_it_starts(autojump_clock: MockClock) -> None:
