@@ -41,13 +41,14 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
         "feed",
         "made",
         "nudges",
+        "over",
         "operands",
         "combinators",
         "letters",
         "combine",
         "machine.core",
     ),
-    ("asks", "overflow", "inbox", "channels", "driver", "engine", "real", "log", "log_format"),
+    ("asks", "entries", "overflow", "inbox", "channels", "driver", "engine", "real", "log", "log_format"),
     ("account", "gate", "turn", "visiting", "settings", "handling", "lane"),
     ("io", "doors"),
     ("machine.shell", "incarnation", "cell", "stuck", "loop_watchdog", "watchdog"),
@@ -65,8 +66,8 @@ INSIDE_TRIO: Final = "kernel/histrio_kernel/simulation/"
 # Files of more than LINES_MAX lines, each with its reason.
 LONG: Final[dict[str, str]] = {
     "kernel/histrio_kernel/inbox.py": "one class: queue, line and selection change together and share their invariants",
+    "actors/histrio/supervision/overseer.py": "the rules of one OTP module; they share what is decided and not yet done",
     "kernel/histrio_kernel/incarnation.py": "one life from its start to its end; what ends it, and what follows, is in cell",
-    "tests/actors/supervision/model.py": "one model of one OTP module, to be read beside it",
 }
 
 # The numbered promises of the design that the code has reached.

@@ -39,9 +39,9 @@ from histrio.taking import anything, take
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
 from histrio_kernel.doors import Io
+from histrio_kernel.entries import message_of
 from histrio_kernel.errors import ActorStopped, End, NotStarted, Reason, Refusal, StashFull
 from histrio_kernel.futures import HOLDERS, Future, Promise
-from histrio_kernel.inbox import message_of
 from histrio_kernel.overflow import Latest, Overflow, Policy
 from histrio_kernel.settings import Settings
 from histrio_kernel.turn import Worker

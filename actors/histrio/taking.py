@@ -12,10 +12,10 @@ from trio.lowlevel import current_task
 
 from histrio.messages import Envelope
 from histrio_kernel.cell import Cell
+from histrio_kernel.entries import ask_of, message_of
 from histrio_kernel.errors import NotStarted
 from histrio_kernel.futures import HOLDERS
 from histrio_kernel.handling import select
-from histrio_kernel.inbox import ask_of, message_of
 from histrio_kernel.turn import Worker
 
 __all__ = ["anything", "take"]

@@ -17,9 +17,10 @@ from __future__ import annotations
 from typing import Final, final
 
 from histrio_kernel.asks import Ask
+from histrio_kernel.entries import Again, ask_of, message_of
 from histrio_kernel.errors import StashFull, shown
 from histrio_kernel.futures import PENDING
-from histrio_kernel.inbox import Again, Inbox, ask_of, message_of
+from histrio_kernel.inbox import Inbox
 
 __all__ = ["Account", "Delivery"]
 

@@ -25,10 +25,12 @@ from histrio_kernel.account import Account
 from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
 from histrio_kernel.contexts import same_values
+from histrio_kernel.entries import NO_ENTRY, ask_of, message_of
 from histrio_kernel.errors import Busy, NoMoreMail, Refusal, told
-from histrio_kernel.futures import CANCELLED, PENDING, VALUE, Future, Waiter
+from histrio_kernel.futures import PENDING, VALUE, Future
 from histrio_kernel.gate import BY_HAND, EXITING, HALTED, KILLED, PAUSED, SELECTING, SHUT, Tracked
-from histrio_kernel.inbox import NO_ENTRY, Selection, ask_of, message_of
+from histrio_kernel.inbox import Selection
+from histrio_kernel.over import Over
 from histrio_kernel.parking import again
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
@@ -214,30 +216,6 @@ async def call_hook(worker: Worker, hook: Callable[[], Awaitable[T]]) -> T:
 # -- what a handler made -----------------------------------------------------------------------------------------------
 
 
-@final
-class _Over(Future[None], Waiter):
-    """The end of a future, whatever its outcome; looking at it does not count as awaiting the future."""
-
-    __slots__ = ("_of",)
-
-    is_leaf = False
-
-    def __init__(self, of: Future[object]) -> None:
-        super().__init__(of._world)
-        self._of: Final = of
-        of._attach(self)
-
-    def settled(self, future: Future[object]) -> None:
-        if self._state == PENDING:
-            self._settle(VALUE, None)
-
-    def _abandon(self, waiter: Waiter) -> bool:
-        self._of._detach(self)
-        self._detach(waiter)
-        self._settle(CANCELLED, None)
-        return True
-
-
 async def _end_made(worker: Worker, error: BaseException | None) -> None:
     """See the end of all futures that the handler made; after an `error` they are cancelled first.
 
@@ -253,7 +231,7 @@ async def _end_made(worker: Worker, error: BaseException | None) -> None:
     try:
         for future in futures:
             if future._state == PENDING:
-                await _Over(future)
+                await Over(future)
     except BaseException as interruption:  # the actor is being cancelled
         for one in tracked:
             one.hand_over()

@@ -23,21 +23,18 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Hashable, Sequence
-from typing import Any, Final, Protocol, cast, final
+from typing import Any, Final, Protocol, final
 
 from trio.lowlevel import enable_ki_protection
 
 from histrio_kernel.asks import Ask, Post
+from histrio_kernel.entries import NO_ENTRY, Slot, ask_of, message_of, withdrawn
 from histrio_kernel.errors import ActorStopped, InboxFull, MessageDropped, Reason, SelectStalled, shown
 from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Waiter
 from histrio_kernel.overflow import Latest, Overflow, Policy
 from histrio_kernel.signals import Kind
 
-__all__ = ["NO_ENTRY", "Again", "Inbox", "Selection", "Slot", "Standing", "Taker", "Verdict", "ask_of", "message_of"]
-
-
-NO_ENTRY: Final = object()
-"""Instead of an entry: there is none, or it was withdrawn. Not None, which is a message like any other."""
+__all__ = ["Inbox", "Selection", "Standing", "Taker", "Verdict"]
 
 
 @final
@@ -69,28 +66,6 @@ class Standing(Future[None]):
 
     def _about(self) -> str:
         return f"tell to {self.inbox.path}"
-
-
-@final
-class Slot:
-    """A place in the queue whose entry may be replaced by a later one of the same key."""
-
-    __slots__ = ("entry", "key")
-
-    def __init__(self, key: Hashable, entry: object) -> None:
-        self.key: Final = key
-        self.entry = entry
-
-
-@final
-class Again:
-    """A message that an earlier incarnation had in hand when it ended: it is delivered once more."""
-
-    __slots__ = ("entry", "times")
-
-    def __init__(self, entry: object, times: int) -> None:
-        self.entry: Final = entry
-        self.times: Final = times
 
 
 @final
@@ -301,7 +276,7 @@ class Inbox:
         self.copies = [*(self.copies or ()), (other, takes)]
         self.set_limit()
         for entry in tuple(self.queue):
-            if not _withdrawn(entry):
+            if not withdrawn(entry):
                 _copy_to(other, takes, message_of(entry))
 
     def _copy(self, message: object) -> None:
@@ -448,9 +423,9 @@ class Inbox:
         if self.withdrawn:
             entries = list(self.queue)
             self.queue.clear()
-            self.queue.extend(entry for entry in entries if not _withdrawn(entry))
+            self.queue.extend(entry for entry in entries if not withdrawn(entry))
             for entry in entries:
-                if type(entry) is Slot and _withdrawn(entry):
+                if type(entry) is Slot and withdrawn(entry):
                     self._forget_slot(entry)
             self.withdrawn = 0
 
@@ -490,7 +465,7 @@ class Inbox:
 
     def _place_of(self, match: Callable[[object], bool]) -> tuple[int, object]:
         for place, entry in enumerate(self.queue):
-            if not _withdrawn(entry) and match(message_of(entry)):
+            if not withdrawn(entry) and match(message_of(entry)):
                 return place, entry
         return len(self.queue), NO_ENTRY
 
@@ -599,22 +574,3 @@ def _copy_to(other: Inbox, takes: Callable[[object], bool], message: object) -> 
     """Nobody waits for a copy to fit: one too many is dropped."""
     if other.closed is None and takes(message) and other.offer(message) is Verdict.FULL:
         other.drop(message)
-
-
-def ask_of(entry: object) -> Ask[object] | None:
-    """The ask that an entry of the queue is, if it is one."""
-    if type(entry) is Slot:
-        entry = entry.entry
-    return cast("Ask[object]", entry) if isinstance(entry, Ask) else None
-
-
-def message_of(entry: object) -> object:
-    """The message in an entry of the queue."""
-    if type(entry) is Slot or type(entry) is Again:
-        entry = entry.entry
-    return entry.message if isinstance(entry, Ask) else entry
-
-
-def _withdrawn(entry: object) -> bool:
-    ask = ask_of(entry)
-    return ask is not None and ask.is_done

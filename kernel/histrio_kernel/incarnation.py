@@ -25,6 +25,7 @@ from trio.lowlevel import Abort, Task, current_task, reschedule
 from histrio_kernel.account import Account
 from histrio_kernel.asks import Ask
 from histrio_kernel.engine import Engine
+from histrio_kernel.entries import NO_ENTRY, message_of
 from histrio_kernel.errors import (
     ActorFailed,
     ActorStopped,
@@ -47,7 +48,7 @@ from histrio_kernel.gate import (
     STARTING,
 )
 from histrio_kernel.handling import call_hook, serve
-from histrio_kernel.inbox import NO_ENTRY, Inbox, message_of
+from histrio_kernel.inbox import Inbox
 from histrio_kernel.io import IoPool
 from histrio_kernel.lane import Lane
 from histrio_kernel.lifecycle import ENDED, Event, Phase

@@ -23,11 +23,12 @@ from trio.lowlevel import enable_ki_protection
 from histrio_kernel.account import Account
 from histrio_kernel.bounds import bound
 from histrio_kernel.engine import Engine
+from histrio_kernel.entries import NO_ENTRY
 from histrio_kernel.errors import ActorStopped, Down, NoMoreMail, Reason, SelectStalled
 from histrio_kernel.feed import Feed, Feeds, Lag
 from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Promise
 from histrio_kernel.gate import BY_HAND, HALTED, PAUSED
-from histrio_kernel.inbox import NO_ENTRY, Inbox, Selection
+from histrio_kernel.inbox import Inbox, Selection
 from histrio_kernel.lifecycle import ENDED, Event, Phase
 from histrio_kernel.made import Made
 from histrio_kernel.nudges import Nudges

@@ -15,7 +15,7 @@ lives only while some turn is awake, so an idle program has no such thread, and 
 # A C function that keeps the interpreter's lock (a regular expression gone wrong) stops the thread too. The thread then
 # comes late, and at a moment when the loop is still at that very line. A thread is also late because the machine is
 # busy or the process was stopped, which is nobody's fault in here: a late look counts as much of the time as the
-# process has computed.
+# process has computed, and nothing if that is less than half of it.
 #
 # This is about real seconds, so it is off where a second of Trio's clock is none: with a `MockClock`, in a simulation.
 # Nothing that it does could move or hold such a clock then.
@@ -196,7 +196,9 @@ class LoopWatchdog:
         passed, work = now - self._looked_at, computed - self._computed
         self._looked_at, self._computed = now, computed
         is_late = passed >= 2 * self._period_s
-        return (min(passed, work) if is_late else passed), is_late
+        if is_late:
+            return (min(passed, work) if work > passed / 2 else 0.0), True
+        return passed, False
 
     def _suspect(self, frame: int, seconds: float) -> _Suspicion:
         """Begin to count; what made this look late was probably what is seen now."""

@@ -15,9 +15,10 @@ from tests.effort import count
 import histrio
 from histrio import DROP_NEW, DROP_OLD, LATEST, REFUSE, WAIT
 from histrio_kernel.asks import Ask
+from histrio_kernel.entries import NO_ENTRY
 from histrio_kernel.errors import ActorStopped
 from histrio_kernel.futures import Pace, Telling
-from histrio_kernel.inbox import NO_ENTRY, Inbox
+from histrio_kernel.inbox import Inbox
 from histrio_kernel.overflow import Latest, Overflow, Policy
 from histrio_kernel.signals import Signals
 

@@ -30,8 +30,9 @@ from trio.lowlevel import Abort, current_task
 
 import histrio
 from histrio_kernel.asks import Ask
+from histrio_kernel.entries import message_of
 from histrio_kernel.futures import CANCELLED, HOLDERS, VALUE, Future, Promise
-from histrio_kernel.inbox import Selection, message_of
+from histrio_kernel.inbox import Selection
 from histrio_kernel.io import Operation
 from histrio_kernel.lifecycle import Phase
 from histrio_kernel.simulation.trio_schedule import seeded_schedule

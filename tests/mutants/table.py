@@ -270,7 +270,7 @@ MUTANTS: Final = (
     Mutant(
         "answers-before-its-operations-end",
         "handling.py",
-        "            if future._state == PENDING:\n                await _Over(future)\n",
+        "            if future._state == PENDING:\n                await Over(future)\n",
         "            pass\n",
         "a handler ends as a nursery does (F4)",
         "tests/actors/test_handler_end.py",

@@ -70,13 +70,17 @@ class _Routees(Generic[M_contra]):
         """Those that there are, also those that are stopping; the same object until that changes."""
         return self._fixed if self._group is None else self._group.refs
 
+    def takers(self) -> tuple[Ref[M_contra], ...]:
+        """Those that take messages; not those that are stopping."""
+        return tuple(ref for ref in self.present() if ref._inbox.closed is None)
+
     def open(self) -> tuple[Ref[M_contra], ...]:
-        """Those that take messages.
+        """The same, and at least one.
 
         Raises:
             NoRoutee: there is none.
         """
-        refs = tuple(ref for ref in self.present() if ref._inbox.closed is None)
+        refs = self.takers()
         if not refs:
             raise self.nobody()
         return refs
@@ -130,7 +134,7 @@ class Router(Generic[M_contra]):
     @property
     def refs(self) -> tuple[Ref[M_contra], ...]:
         """Those that it would choose from now; not those that are stopping."""
-        return tuple(ref for ref in self._routees.present() if ref._inbox.closed is None)
+        return self._routees.takers()
 
     @enable_ki_protection
     async def tell(self, message: M_contra) -> None:
@@ -355,7 +359,7 @@ class Broadcast(Generic[M_contra]):
     @property
     def refs(self) -> tuple[Ref[M_contra], ...]:
         """Those that would get a message now; not those that are stopping."""
-        return tuple(ref for ref in self._routees.present() if ref._inbox.closed is None)
+        return self._routees.takers()
 
     @enable_ki_protection
     async def tell(self, message: M_contra) -> None:

@@ -32,9 +32,10 @@ from trio.lowlevel import enable_ki_protection
 from histrio.handlers import HandlerTable
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
+from histrio_kernel.entries import NO_ENTRY, Slot
 from histrio_kernel.errors import ActorStopped, NotStarted
 from histrio_kernel.futures import Future, Waiter
-from histrio_kernel.inbox import NO_ENTRY, Inbox, Slot, Standing, Verdict
+from histrio_kernel.inbox import Inbox, Standing, Verdict
 from histrio_kernel.overflow import Latest
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Turn

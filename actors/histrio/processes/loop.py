@@ -29,7 +29,7 @@ from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, ena
 
 from histrio.processes.errors import WrongAdvance
 from histrio.processes.moves import Done, To, Wait
-from histrio.processes.over import Over
+from histrio.processes.over import WaitedFor
 from histrio.processes.pulse import Pulse
 from histrio_kernel.cell import Cell
 from histrio_kernel.errors import End, Reason, StuckActor, shown, split_cancelled
@@ -178,7 +178,7 @@ class Loop:
         if not future.is_done:
             with trio.CancelScope() as self._waiting:
                 self.look()
-                await Over(future)
+                await WaitedFor(future)
             self._waiting = None
 
     # -- one advance ---------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ It decides at the very moment at which a child has ended, synchronously, one eve
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -32,6 +33,7 @@ from histrio.ref import Ref
 from histrio.spawning import House, Nest, attach, place
 from histrio.supervision.errors import ChildRunning, TooManyRestarts
 from histrio.supervision.kid import Kid
+from histrio.supervision.plan import Plan
 from histrio.supervision.rules import Rules
 from histrio.supervision.spec import AutoShutdown, Child, Restart, Strategy
 from histrio_kernel.bounds import bound
@@ -48,20 +50,6 @@ _SUPERVISES: Final = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PAUSED})
 
 
 @final
-class _Plan:
-    """What is still to do: whom to halt, then whom to start, in this order."""
-
-    __slots__ = ("call_off", "due", "on_done", "start", "stop")
-
-    def __init__(self, stop: list[Kid], start: list[Kid], on_done: Callable[[], None] | None = None) -> None:
-        self.stop: Final = deque(stop)
-        self.start: Final = deque(start)
-        self.on_done: Final = on_done
-        self.due = True
-        self.call_off: Callable[[], None] | None = None
-
-
-@final
 class Overseer:
     """The guardian of one supervisor's children, for one incarnation of the supervisor.
 
@@ -73,8 +61,9 @@ class Overseer:
         self._house: Final = house
         self.rules: Final = rules
         self.kids: Final[dict[str, Kid]] = {}
+        self._order: Final[list[Kid]] = []  # the same, by their numbers
         self._added = 0
-        self._plan: _Plan | None = None
+        self._plan: Plan | None = None
         self._giving_up = False
         self._ends: Final[deque[float]] = deque()  # when there was one that counts, within the window
         self._whys: Final[deque[tuple[str, ActorFailed | Reason]]] = deque(maxlen=_WHYS_MAX)
@@ -130,7 +119,7 @@ class Overseer:
 
     def _is_to_be_halted(self, kid: Kid) -> bool:
         """Whether the plan is to end it anyway, so that its own end counts for nothing."""
-        return self._plan is not None and kid in self._plan.stop
+        return self._plan is not None and self._plan.halts(kid)
 
     def closes(self) -> None:
         """The supervisor begins to end: nothing is started any more, and whoever waits for a start is told at once."""
@@ -158,7 +147,12 @@ class Overseer:
         """A child that is to be started, to the right of the others."""
         self._added += 1
         kid = self.kids[name] = Kid(name, self._added, spec, self._is_up)
+        self._order.append(kid)
         return kid
+
+    def _place_in_order(self, number: int) -> int:
+        """How many are to the left of the one with this number."""
+        return bisect_left(self._order, number, key=_number)
 
     async def start(self, kid: Kid) -> Ref[object]:
         """Start a child, wait until it is up, and give its ref.
@@ -343,13 +337,14 @@ class Overseer:
         """Nothing is known of it any more."""
         if self.kids.get(kid.name) is kid:
             del self.kids[kid.name]
+            del self._order[self._place_in_order(kid.number)]
         kid.stop_waiting()
         self._leave_plan(kid)
 
     def _leave_plan(self, kid: Kid) -> None:
         """The plan will not start it."""
-        if self._plan is not None and kid in self._plan.start:
-            self._plan.start.remove(kid)
+        if self._plan is not None:
+            self._plan.skips(kid)
 
     def _ended_by_itself(self, kid: Kid) -> None:
         """It will not be started again, by its restart type."""
@@ -403,30 +398,25 @@ class Overseer:
 
     def _plan_for(self, kid: Kid, delay: float, *, at_once: bool) -> None:
         """Halt and start again the group that `kid` belongs to."""
-        group = list(self.kids.values())
+        plan, first = self._plan, 0
         if self.rules.strategy is Strategy.REST_FOR_ONE:
-            before = self._plan
-            first = group.index(kid)
-            if before is not None and before.start:
-                first = min(first, group.index(before.start[0]))
-            group = group[first:]
-        self._drop_plan()
-        group = [one for one in group if one.begun]
-        stop = [one for one in reversed(group) if not one.is_down]
-        self._plan = plan = _Plan(
-            stop, [one for one in group if one.is_awaited or one.spec.restart is not Restart.TEMPORARY]
-        )
+            first = kid.number if plan is None or not plan.start else min(kid.number, plan.start[0].number)
+        if plan is None or plan.begins or first >= plan.first:
+            self._drop_plan()
+            self._plan = plan = Plan(first)
+            group = self._order[self._place_in_order(first) :]
+        else:  # its halts go on; so that many that end from right to left do not begin it anew each time
+            plan.stop_waiting()
+            group = self._order[self._place_in_order(first) : self._place_in_order(plan.first)]
+        plan.widen(first, [one for one in reversed(group) if one.begun], _starts_again)
         if delay or not at_once:
             plan.due = False
-            plan.call_off = self._cell.engine.after(delay, lambda: self._happens(lambda: self._plan_due(plan)))
-
-    def _plan_due(self, plan: _Plan) -> None:
-        plan.due = True
+            plan.call_off = self._cell.engine.after(delay, lambda: self._happens(plan.stop_waiting))
 
     def _drop_plan(self) -> None:
         plan, self._plan = self._plan, None
-        if plan is not None and plan.call_off is not None:
-            plan.call_off()
+        if plan is not None:
+            plan.stop_waiting()
 
     def _carry_on(self) -> None:
         """Do of the plan what can be done now."""
@@ -434,17 +424,17 @@ class Overseer:
         if plan is None:
             return
         if self.closing and not self._giving_up:  # the cell stops its children itself, or cancels them
-            plan.stop.clear()
-            plan.start.clear()
-        while plan.stop:
-            kid = plan.stop[0]
+            plan.is_void()
+        while plan.halt:
+            kid = plan.halt[0]
             if not kid.is_down:
                 self._end_for(kid)
                 if not kid.is_down:
                     return
-            plan.stop.popleft()
+            plan.halted()
         if plan.start and not plan.due:
             return
+        plan.begins = True
         while plan.start:
             kid = plan.start[0]
             if not kid.up:
@@ -505,8 +495,8 @@ class Overseer:
         for one in tuple(self.kids.values()):
             if one.cell is not None and one.is_down:
                 one.cell.give_up(Reason(End.FAILED, f"its supervisor {self._cell.path} gave up"))
-        running = [one for one in reversed(self.kids.values()) if not one.is_down]
-        self._plan = _Plan(running, [], on_done)
+        self._plan = Plan(0, on_done)
+        self._plan.widen(0, reversed(self._order), lambda _: False)
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -514,3 +504,12 @@ class Overseer:
         """The address of a child that has a place."""
         assert kid.cell is not None
         return self._house.ref_of(kid.cell)
+
+
+def _number(kid: Kid) -> int:
+    return kid.number
+
+
+def _starts_again(kid: Kid) -> bool:
+    """Whether it is started again when its siblings are."""
+    return kid.is_awaited or kid.spec.restart is not Restart.TEMPORARY

@@ -24,7 +24,6 @@ from typing import Any, Final, Protocol, cast, final
 
 from trio.lowlevel import Task
 
-from histrio.processes.over import Over
 from histrio.taking import anything
 from histrio.waiting.knots import Knot
 from histrio.waiting.scopes import deadline_of
@@ -32,6 +31,7 @@ from histrio_kernel.asks import Ask
 from histrio_kernel.cell import Cell
 from histrio_kernel.combinators import _Combined, _OneOf
 from histrio_kernel.engine import Engine
+from histrio_kernel.entries import ask_of
 from histrio_kernel.errors import shown
 from histrio_kernel.futures import HOLDERS, PENDING, Future, PlainWait, Promise
 from histrio_kernel.gate import (
@@ -50,10 +50,10 @@ from histrio_kernel.gate import (
     STARTING,
     WAITING,
 )
-from histrio_kernel.handling import _Over
-from histrio_kernel.inbox import Inbox, Selection, Standing, ask_of
+from histrio_kernel.inbox import Inbox, Selection, Standing
 from histrio_kernel.io import IoPool, Operation, _IoTask
 from histrio_kernel.lifecycle import Phase
+from histrio_kernel.over import Over
 from histrio_kernel.real.clock import RealClock
 from histrio_kernel.turn import Turn, Worker
 
@@ -252,7 +252,7 @@ class Waiting:
             self._look_at_operation(knot, future)
         elif isinstance(future, _Combined):
             self._look_at_combined(knot, future)
-        elif isinstance(future, Over | _Over):
+        elif isinstance(future, Over):
             knot.stands_for([self.future(future._of)])
         elif future in self._started:
             child = self._started[future]
