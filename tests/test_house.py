@@ -355,3 +355,13 @@ def test_types_are_checked_without_the_stubs_of_trio_typing() -> None:
     """The stubs of trio-typing shadow Trio's own types, so they are not in the environment that checks types."""
     assert importlib.util.find_spec("trio_typing") is None
     assert importlib.util.find_spec("trio-stubs") is None
+
+
+def test_what_a_program_imports() -> None:
+    """`import histrio` brings no test tools along, and sets no context variable for all handlers to be compared by."""
+    code = (
+        "import contextvars, sys, histrio;"
+        " print(sorted({'pytest', 'trio.testing', 'unittest'} & sys.modules.keys()), len(contextvars.copy_context()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] 0\n"

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from typing import Final, cast
 
 import attrs
-import trio.testing
 from trio.lowlevel import Task, current_task
 
 from histrio.patterns.timers import Timers
@@ -28,6 +27,7 @@ from histrio_kernel.cell import Cell
 from histrio_kernel.errors import HistrioError
 from histrio_kernel.futures import HOLDERS, PENDING
 from histrio_kernel.lifecycle import Phase
+from histrio_kernel.simulation.trio_idle import wait_all_tasks_blocked
 from histrio_kernel.turn import Worker
 
 __all__ = ["Idle", "IdleState", "Waits", "step_until_idle"]
@@ -121,7 +121,7 @@ async def step_until_idle(stage: Stage) -> Idle:
             f"step_until_idle() was called by a handler of {worker.turn.inbox.path}, which cannot be idle meanwhile;"
             " it is for whoever runs the system, a test for example"
         )
-    await trio.testing.wait_all_tasks_blocked()
+    await wait_all_tasks_blocked()
     return _look(Waiting(stage))
 
 
