@@ -98,8 +98,8 @@ async def spawn_child(
     if copied is not None:
         copied.copy_to(cell.inbox, functools.partial(_takes, settings.handlers))
     cell.start(nursery)
-    if settings.has_started or settings.runs_by_hand:
-        await _wait_until_started(cell)
+    if cell.started is not None:
+        await _wait_until(cell.started, cell)
     return cast(Ref[N], house.ref_of(cell))
 
 
@@ -132,11 +132,10 @@ def place(nest: Nest, name: str, settings: Settings, actor: object) -> Cell:
     return cell
 
 
-async def _wait_until_started(cell: Cell) -> None:
+async def _wait_until(started: Promise[None], cell: Cell) -> None:
     """Wait for `started()`; if this is cancelled, the child is killed and its end waited for."""
-    cell.started = Promise(cell.engine)
     try:
-        await cell.started
+        await started
     except trio.Cancelled:
         cell.kill("whoever spawned it was cancelled")
         with trio.CancelScope(shield=True):

@@ -228,13 +228,15 @@ class Cell(Incarnation):
             self.guardian.closes()
         if not self.parent.keeps(self):
             self.inbox.close(self.reason)  # the line is told at the end: who stands in it may be cancelled with us
+        if self.bare is not None:  # nothing else of it runs, so nothing of it is to be looked after
+            self.turn.free = self.inbox.hungry = False
+            self.wake_bare()
+            return
         self.is_to_end()
         for child in (self.children or {}).values():
             child.is_to_end()  # one that shields itself hears nothing of it
         if self.nursery is not None:
             self.nursery.cancel_scope.cancel()
-        elif self.bare is not None:
-            self.wake_host()
 
     def is_to_end(self) -> None:
         """It is cancelled, or what is around it is: if it has not ended in a while, somebody should know."""
@@ -251,8 +253,9 @@ class Cell(Incarnation):
         if reason.end is End.STOPPED and self.result is not None:
             self.reason = reason = attrs.evolve(reason, result=self.result)
         self.engine.has_ended(self)
-        for child in tuple((self.children or {}).values()):  # those that had no task: they waited for a restart
-            child.give_up(Reason(End.CANCELLED, f"its parent {self.path} ended", because=reason))
+        if self.children:
+            for child in tuple(self.children.values()):  # those that had no task: they waited for a restart
+                child.give_up(Reason(End.CANCELLED, f"its parent {self.path} ended", because=reason))
         kept = self.parent.keeps(self)
         self.follow(Event.KEPT if kept else Event.ENDED)
         if self.io is not None:
@@ -260,14 +263,15 @@ class Cell(Incarnation):
         self.turn.actor = self.actor = self.host = self.nursery = None  # what is made from here on ends at once
         if self.turn.watched:
             self.engine.awake.pop(self.turn, None)
-        self._answer()
+        if self.turn.owed or self.promises is not None:
+            self._answer()
         if kept and self.account is not None:
             self.account.redeliver()
         self.engine.signals.emit(self.path, Kind.STOP, reason)
         if not kept:
             self._close(reason)
-        failure = self.failure()
-        told_spawner = self._tell_spawner(failure)
+        failure = self.failure() if self.failures else None
+        told_spawner = self.started is not None and self._tell_spawner(self.started, failure)
         if self.lane is not None:
             self.lane.incarnation_over(self.phase, self.end_error)
         self.parent.child_over(self, None if told_spawner else failure)
@@ -281,10 +285,9 @@ class Cell(Incarnation):
         if self.promises is not None:
             self.promises.settle(ERROR, self.end_error())
 
-    def _tell_spawner(self, failure: ActorFailed | None) -> bool:
+    def _tell_spawner(self, started: Promise[None], failure: ActorFailed | None) -> bool:
         """A failure to start is told to whoever waits for the start, only; whether somebody does."""
-        started = self.started
-        if started is None or started._state != PENDING:
+        if started._state != PENDING:
             return False
         waited_for = started._waiter is not None
         started._settle(ERROR, failure or self.end_error())
@@ -321,7 +324,6 @@ class Cell(Incarnation):
         self.engine.signals.emit(self.path, Kind.RESTART, because)
         if self.inbox.closed is not None:
             self.inbox.reopen()
-        self.started = Promise(self.engine)
         self.base.run(self.start, nursery)
 
     def _rest_over(self, reason: Reason) -> None:

@@ -154,8 +154,13 @@ class Incarnation:
     # -- the life ------------------------------------------------------------------------------------------------
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Begin to live, in the nursery of the parent. Without a hook to run first, it has started at once."""
-        if not (self.settings.has_started or self.settings.runs_by_hand):
+        """Begin to live, in the nursery of the parent. Without a hook to run first, it has started at once.
+
+        Otherwise `started` is a promise of that.
+        """
+        if self.settings.has_started or self.settings.runs_by_hand:
+            self.started = Promise(self.engine)
+        else:
             self._opened()
         nursery.start_soon(self.live, name=self.path)
 
@@ -208,7 +213,7 @@ class Incarnation:
         self.cancelled()
         return Abort.SUCCEEDED
 
-    def _wake_bare(self) -> None:
+    def wake_bare(self) -> None:
         """The turn, which has been taken, is for the host, which has not been used yet."""
         bare, self.bare = self.bare, None
         if bare is not None:
@@ -307,7 +312,7 @@ class Incarnation:
     def start_worker(self) -> None:
         """One more worker, which begins with the turn, in the actor's context."""
         if self.nursery is None:
-            self._wake_bare()
+            self.wake_bare()
             return
         self.base.run(functools.partial(self.nursery.start_soon, self._work, name=self.path))
 
@@ -342,7 +347,7 @@ class Incarnation:
         assert self.turn.free
         self.turn.take()
         if host is None:
-            self._wake_bare()
+            self.wake_bare()
             return
         assert host.is_parked()
         host.state = RUNNING

@@ -49,20 +49,27 @@ class StuckWatch:
 
     async def _watch(self) -> None:
         while True:
-            due = min(self._engine.ending.values(), default=math.inf)
+            await self._until_due()
+            await self._let_unwind()
+            self._report()
+
+    async def _until_due(self) -> None:
+        """Sleep until the first of them is due; also if it has ended meanwhile, or each would set a timer anew."""
+        due = min(self._engine.ending.values(), default=math.inf)
+        while self._engine.now() < due:
             with trio.CancelScope() as nap:
 
-                def look_earlier(new: float, due: float = due, nap: trio.CancelScope = nap) -> None:
+                def look_earlier(new: float, nap: trio.CancelScope = nap) -> None:
+                    nonlocal due
                     if new < due:
+                        due = new
                         nap.cancel()
 
                 self._engine.on_ending = look_earlier
                 if due < math.inf:
-                    await self._engine.driver.clock.sleep(max(0, due - self._engine.now()))
+                    await self._engine.driver.clock.sleep(due - self._engine.now())
                 else:
                     await trio.sleep_forever()
-            await self._let_unwind()
-            self._report()
 
     async def _let_unwind(self) -> None:
         """Whoever merely takes a while to unwind, because so many do, has done so after some rounds of the loop."""

@@ -39,7 +39,7 @@ from histrio.supervision.spec import AutoShutdown, Child, Restart, Strategy
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason
-from histrio_kernel.futures import ERROR, PENDING, VALUE, Promise
+from histrio_kernel.futures import ERROR, VALUE, Promise
 from histrio_kernel.lifecycle import ENDED, Phase
 
 __all__ = ["Overseer"]
@@ -80,7 +80,8 @@ class Overseer:
             while self._events:
                 try:
                     self._events[0]()
-                    self._carry_on()
+                    if self._plan is not None:
+                        self._carry_on(self._plan)
                 finally:
                     self._events.popleft()
 
@@ -92,7 +93,7 @@ class Overseer:
     @property
     def closing(self) -> bool:
         """Whether nothing is started any more."""
-        return self._giving_up or self.is_stopping
+        return self._giving_up or self._cell.phase not in _SUPERVISES
 
     async def settled(self) -> None:
         """Wait until no plan is being carried out."""
@@ -109,17 +110,14 @@ class Overseer:
         reason = child.reason
         if kid is None or kid.cell is not child or reason is None or self.closing:
             return False
-        if kid.dismissed or reason.end is End.CANCELLED or kid.spec.restart is Restart.TEMPORARY:
+        restart = kid.spec.restart
+        if kid.dismissed or reason.end is End.CANCELLED or restart is Restart.TEMPORARY or kid.is_awaited:
             return False
-        if kid.halting or self._is_to_be_halted(kid):
-            return not kid.is_awaited
-        if kid.is_awaited:
-            return False
-        return kid.spec.restart is Restart.PERMANENT or reason.end is not End.STOPPED
+        return restart is Restart.PERMANENT or reason.end is not End.STOPPED or self._is_halted(kid)
 
-    def _is_to_be_halted(self, kid: Kid) -> bool:
-        """Whether the plan is to end it anyway, so that its own end counts for nothing."""
-        return self._plan is not None and self._plan.halts(kid)
+    def _is_halted(self, kid: Kid) -> bool:
+        """Whether the plan is to end it, now or later anyway, so that its own end counts for nothing."""
+        return kid.halting or (self._plan is not None and self._plan.halts(kid))
 
     def closes(self) -> None:
         """The supervisor begins to end: nothing is started any more, and whoever waits for a start is told at once."""
@@ -216,7 +214,6 @@ class Overseer:
         kid.dismissed = False
         if placed is not None:
             cell = kid.cell = placed
-            cell.started = Promise(cell.engine)
             self._sort(kid)
             self._cell.base.run(cell.start, nursery)
         else:
@@ -224,11 +221,10 @@ class Overseer:
             attach(actor, cell)
             cell.restart(nursery, actor)
         kid.begun, kid.resting = True, False
-        assert cell.started is not None
-        if cell.started._state == PENDING:
-            cell.started._attach(kid)
+        if cell.started is None:
+            self._up(kid)
         else:
-            kid.settled(cell.started)
+            cell.started._attach(kid)
 
     def _place(self, kid: Kid, actor: object) -> Cell:
         """A new place for it, unless somebody else has taken it."""
@@ -286,7 +282,8 @@ class Overseer:
 
     def _up(self, kid: Kid) -> None:
         kid.up = True
-        kid.up_since = self._cell.engine.now()
+        if self.rules.backoff is not None:
+            kid.up_since = self._cell.engine.now()
         if kid.first is not None and kid.is_awaited:
             kid.first._settle(VALUE, self.ref_of(kid))
 
@@ -299,7 +296,7 @@ class Overseer:
         gone = cell.phase in ENDED
         was_up, kid.up = kid.up, False
         failure = None if kid.resting else cell.failure()  # of one that rests all has been told
-        halting, kid.halting = kid.halting or self._is_to_be_halted(kid), False
+        halting, kid.halting = self._is_halted(kid), False
         kid.resting = not gone
         kid.stop_waiting()
         if was_up and self.rules.backoff is not None and self._up_s(kid) >= self.rules.backoff.reset_s:
@@ -418,11 +415,8 @@ class Overseer:
         if plan is not None:
             plan.stop_waiting()
 
-    def _carry_on(self) -> None:
+    def _carry_on(self, plan: Plan) -> None:
         """Do of the plan what can be done now."""
-        plan = self._plan
-        if plan is None:
-            return
         if self.closing and not self._giving_up:  # the cell stops its children itself, or cancels them
             plan.is_void()
         while plan.halt:

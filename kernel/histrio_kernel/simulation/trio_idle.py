@@ -6,6 +6,6 @@ variable (of `decimal`) that every handler of every actor would then be compared
 
 from __future__ import annotations
 
-from trio._core import wait_all_tasks_blocked
+from trio._core._run import wait_all_tasks_blocked
 
 __all__ = ["wait_all_tasks_blocked"]

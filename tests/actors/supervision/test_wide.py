@@ -207,7 +207,8 @@ def test_what_a_child_costs_does_not_grow_with_their_number(name: str, show: Sho
     large = count("tree_actors")
     small_us = min(us_each(MEASURES[name], SMALL) for _ in range(2))
     large_us = us_each(MEASURES[name], large)
-    if large_us >= SLACK * small_us:  # the machine may have been busy with something else
-        large_us = min(large_us, us_each(MEASURES[name], large))
+    for _ in range(3):  # the machine may have been busy with something else, for a while
+        if large_us >= SLACK * small_us:
+            large_us = min(large_us, us_each(MEASURES[name], large))
     show(f"{name}: {small_us:.0f} us of CPU for each of {SMALL:,}, {large_us:.0f} us for each of {large:,}")
     assert large_us < SLACK * small_us
