@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from contextvars import Context
+from gc import get_referents
 
-__all__ = ["same_values"]
+__all__ = ["contents_of", "same_values"]
+
+
+def contents_of(context: Context) -> object:
+    """What a copy of a context shares with it as long as no variable has been set in either.
+
+    That is CPython's immutable mapping inside a context, the first of what a copy refers to. Where it is not shared,
+    this tells nothing, and `same_values` decides.
+    """
+    return get_referents(context.copy())[0]
 
 
 def same_values(one: Context, other: Context) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
+from gc import get_referents
 from typing import Any, Final, TypeVar, cast, final
 
 import trio
@@ -24,7 +25,7 @@ from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_prot
 from histrio_kernel.account import Account
 from histrio_kernel.asks import Ask
 from histrio_kernel.bounds import bound
-from histrio_kernel.contexts import same_values
+from histrio_kernel.contexts import contents_of, same_values
 from histrio_kernel.entries import NO_ENTRY, ask_of, message_of
 from histrio_kernel.errors import Busy, NoMoreMail, Refusal, told
 from histrio_kernel.futures import PENDING, VALUE, Future
@@ -52,6 +53,7 @@ async def serve(worker: Worker) -> None:
     actor = turn.actor
     base = turn.owner.base
     base_is_empty = not len(base)  # then one comparison of sizes tells all
+    contents = None if base_is_empty else contents_of(base)  # else almost always one of identities
     batch_max = batch = bound("batch_max")
     entry: Any
     while True:
@@ -104,7 +106,11 @@ async def serve(worker: Worker) -> None:
         except BaseException as error:
             if not await _handle_error(worker, entry, error):
                 return
-        if copy_context() != base if base_is_empty else not same_values(copy_context(), base):
+        if (
+            copy_context() != base
+            if base_is_empty
+            else get_referents(copy_context())[0] is not contents and not same_values(copy_context(), base)
+        ):
             await _leave_context(worker)
         batch -= 1
         if not batch:

@@ -238,8 +238,8 @@ MUTANTS: Final = (
     Mutant(
         "context-leaks",
         "handling.py",
-        "        if copy_context() != base if base_is_empty else not same_values(copy_context(), base):\n",
-        "        if False:\n",
+        "            await _leave_context(worker)\n        batch",
+        "            pass\n        batch",
         "what a handler sets in its context ends with it (A4)",
         NATIVE,
     ),
