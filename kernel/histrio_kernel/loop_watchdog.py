@@ -12,6 +12,10 @@ lives only while some turn is awake, so an idle program has no such thread, and 
 # message nor a step of Trio costs anything, and a loop that waits is never woken. (A Trio `Instrument` would be called
 # at every step; a task that beats would be a timer that never rests.)
 #
+# The loop waits, for a moment, until a new thread runs. Otherwise a loop that is busy with very short tasks gives the
+# interpreter's lock away and takes it back so often, once in each round, that the thread is woken each time and does
+# not get it, for a tenth of a second: half of the speed is lost to that.
+#
 # A C function that keeps the interpreter's lock (a regular expression gone wrong) stops the thread too. The thread then
 # comes late, and at a moment when the loop is still at that very line. A thread is also late because the machine is
 # busy or the process was stopped, which is nobody's fault in here: a late look counts as much of the time as the
@@ -54,6 +58,7 @@ _log: Final = logging.getLogger("histrio")
 
 _OURS: Final = frozenset({"histrio", "histrio_kernel", "trio", "outcome"})
 _STDLIB: Final = sysconfig.get_path("stdlib")
+_BEGIN_S: Final = 0.01
 _ADVICE: Final = (
     "Nothing else of this program runs meanwhile. Let a thread do it, `await self.io.thread(...)`, or a process,"
     " `await self.io.process(...)`; or let others run now and then, `await trio.lowlevel.checkpoint()`"
@@ -97,6 +102,7 @@ class LoopWatchdog:
         self._period_s: Final = min(held_loop_s / 2, threading.TIMEOUT_MAX)
         self._loop: Final = _Loop() if held_loop_s < math.inf and _is_real(trio.lowlevel.current_clock()) else None
         self._lock: Final = threading.Lock()  # for _looks
+        self._begun: Final = threading.Semaphore(0)
         self._looks = False
         self._closed: Final = threading.Event()
         self._looked_at = self._computed = 0.0
@@ -132,6 +138,8 @@ class LoopWatchdog:
             trio.lowlevel.start_thread_soon(self._watch, self._ended)
         except RuntimeError as error:  # no thread to be had: the actors go on without
             self._ended(outcome.Error(error))
+        else:
+            self._begun.acquire(timeout=_BEGIN_S)  # it was let begin, see there
 
     def _deliver(self) -> None:
         reports, self._reports = self._reports, []
@@ -152,6 +160,7 @@ class LoopWatchdog:
 
     def _watch(self) -> None:
         """Look from time to time; return when there is nothing to look after, or the system is closed."""
+        self._begun.release()
         # Named here and not by Trio: that is a call that gives the interpreter's lock away before the first look.
         thread = threading.current_thread()
         before, thread.name = thread.name, f"histrio {self._engine.name}: loop watchdog"
