@@ -1,4 +1,4 @@
-"""Every wrong change of the turn in the table is noticed by a test: so the tests keep what they seem to keep."""
+"""Every wrong change in the tables is noticed by a test: so the tests keep what they seem to keep."""
 
 # Each mutant lives in a copy of both packages and the tests, and dies there in a process of its own; the original is
 # never touched. A mutant that makes a test run for ever is dead when its time is up.
@@ -15,8 +15,11 @@ from typing import Final
 import pytest
 from tests.conftest import Show
 from tests.effort import count
-from tests.mutants.table import MUTANTS, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.trees import TREES
+from tests.mutants.turn import TURN_MUTANTS
 
+MUTANTS: Final = (*TURN_MUTANTS, *TREES)
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 COPIED: Final = ("kernel", "actors", "tests", "conftest.py", "pyproject.toml")
 HANGS_S: Final = 25.0  # a file of tests takes a few seconds, and each test in it is under an alarm besides
@@ -49,7 +52,7 @@ def run_in(directory: Path, *tests: str, hangs_s: float = HANGS_S) -> tuple[int 
 
 def mutate(directory: Path, mutant: Mutant) -> None:
     """Make that change in a copy."""
-    file = directory / "kernel" / "histrio_kernel" / mutant.file
+    file = directory / mutant.file
     file.write_text(file.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
 
 
@@ -67,7 +70,7 @@ def hunt(directory: Path, mutant: Mutant) -> str | None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutant_is_a_change_of_the_code_as_it_is(mutant: Mutant) -> None:
     """What a mutant changes stands once in its file, and the change is another program that compiles."""
-    text = (ROOT / "kernel" / "histrio_kernel" / mutant.file).read_text(encoding="utf-8")
+    text = (ROOT / mutant.file).read_text(encoding="utf-8")
 
     assert text.count(mutant.old) == 1
     assert mutant.new != mutant.old
@@ -85,7 +88,7 @@ def test_every_mutant_has_a_name_of_its_own() -> None:
 @pytest.mark.alarm(1_800)
 @pytest.mark.skipif(not count("mutants"), reason="mutants are hunted by `make prove`")
 def test_every_mutant_is_killed(tmp_path: Path, show: Show) -> None:
-    """A1, A2, A4, A5, A6, A17: No change of the table goes unnoticed; and without a change those tests pass."""
+    """A1, A2, A4, A5, A6, A17, S1, S2, S3: No change of the tables goes unnoticed; and without a change those tests pass."""
     mutants = MUTANTS[: count("mutants")]
     tests = sorted({mutant.killed_by for mutant in mutants})
     copy_to(tmp_path / "unchanged")
@@ -95,5 +98,5 @@ def test_every_mutant_is_killed(tmp_path: Path, show: Show) -> None:
         verdicts = list(pool.map(hunt, [tmp_path / mutant.name for mutant in mutants], mutants))
     survivors = [verdict for verdict in verdicts if verdict is not None]
 
-    show(f"mutants of the turn: {len(mutants) - len(survivors)} of {len(mutants)} killed")
+    show(f"mutants: {len(mutants) - len(survivors)} of {len(mutants)} killed")
     assert survivors == [], "\n".join(survivors)

@@ -424,3 +424,19 @@ async def test_what_a_handler_has_selected_is_in_hand_too(
         assert letters(system) == dead
 
     assert log == ["1 in 1", "2 in 1", *rest]
+
+
+async def test_one_that_was_stopped_takes_messages_again(autojump_clock: object) -> None:
+    """S3: a stop closes the inbox for one incarnation: the next one takes messages in, and who is refused is so before."""
+    log: list[str] = []
+    async with histrio.open_system() as system:
+        ref = await spawn_again(system, log, backoff_s=5)
+        ref.control.stop()
+        with pytest.raises(histrio.ActorStopped):
+            await ref.tell(Mail(1))
+        await trio.sleep(10)
+
+        await ref.tell(Mail(2))
+        await system.stop()
+
+    assert log == ["2 in 2"]
