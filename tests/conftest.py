@@ -1,5 +1,6 @@
 """What every test may rely on: counts by effort, figures to show, and trio-typing kept apart."""
 
+import gc
 import importlib.util
 import secrets
 from collections.abc import Callable
@@ -39,6 +40,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     if effort() is not Effort.QUICK and config.getoption("hypothesis_seed", None) is None:
         config.option.hypothesis_seed = str(secrets.randbits(32))
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what the collection made: tests that collect garbage, to see what is left, need not go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -18,7 +18,7 @@ from histrio.messages import ChildRequest
 # A part that is quadratic would make the large one ten times as dear for each child; the slack is for a machine that is
 # shared, and for a memory that grows.
 SLACK = 4.0
-SMALL = 1_000
+TIMES_LARGER = 10
 
 
 class Quiet(histrio.Actor[str]):
@@ -205,10 +205,11 @@ def us_each(measure: Measure, number: int) -> float:
 def test_what_a_child_costs_does_not_grow_with_their_number(name: str, show: Show) -> None:
     """S1, S2: whatever is done with all of them takes time in proportion to their number."""
     large = count("tree_actors")
-    small_us = min(us_each(MEASURES[name], SMALL) for _ in range(2))
+    small = large // TIMES_LARGER
+    small_us = min(us_each(MEASURES[name], small) for _ in range(2))
     large_us = us_each(MEASURES[name], large)
     for _ in range(3):  # the machine may have been busy with something else, for a while
         if large_us >= SLACK * small_us:
             large_us = min(large_us, us_each(MEASURES[name], large))
-    show(f"{name}: {small_us:.0f} us of CPU for each of {SMALL:,}, {large_us:.0f} us for each of {large:,}")
+    show(f"{name}: {small_us:.0f} us of CPU for each of {small:,}, {large_us:.0f} us for each of {large:,}")
     assert large_us < SLACK * small_us
