@@ -117,7 +117,7 @@ class Overseer:
 
     def _is_halted(self, kid: Kid) -> bool:
         """Whether the plan is to end it, now or later anyway, so that its own end counts for nothing."""
-        return kid.halting or (self._plan is not None and self._plan.halts(kid))
+        return kid.halting or (self._plan is not None and not kid.resting and self._plan.halts(kid))
 
     def closes(self) -> None:
         """The supervisor begins to end: nothing is started any more, and whoever waits for a start is told at once."""

@@ -73,6 +73,11 @@ TREES = {
         (at(1, Do.CRASH, "/r/a"), at(1.5, Do.CRASH, "/r/b")),
         9 * S,
     ),
+    "a sibling that is to be halted has failed by itself, and is stopped": Program(
+        s("r", w("a"), w("b", TRANSIENT), w("c", stop=1), strategy=ALL),
+        (at(1, Do.CRASH, "/r/a"), at(1.2, Do.CRASH, "/r/b"), at(1.5, Do.STOP, "/r/b")),
+        9 * S,
+    ),
     "one that was started by the restart going on ends again": Program(
         s("r", w("a"), w("b"), w("c", start=1), strategy=REST, restarts_max=2),
         (at(2, Do.CRASH, "/r/a"), at(2.5, Do.CRASH, "/r/b")),
