@@ -64,6 +64,11 @@ class Slot:
         return None if life is None or life.over else life
 
     @property
+    def has_come_up(self) -> bool:
+        """Whether the start that was last asked for has succeeded."""
+        return self.up_since < math.inf
+
+    @property
     def is_temporary(self) -> bool:
         return self.spec.restart is Restart.TEMPORARY
 
@@ -313,7 +318,7 @@ class SupLife(Life):
         slot.up_since, slot.wanted = self.sim.now, False
 
     def want(self, slot: Slot) -> None:
-        slot.wanted = True
+        slot.wanted, slot.up_since = True, math.inf
         self.begin(slot)
 
     def begin_if_waiting(self, slot: Slot, place: Place | None) -> None:
@@ -421,7 +426,7 @@ class Call:
     def _start(self, slot: Slot) -> Steps:
         self.sup.slots.append(slot)
         yield from self._restart(slot)
-        if slot.place is None and slot in self.sup.slots:
+        if not slot.has_come_up and slot in self.sup.slots:
             self.sup.slots.remove(slot)
 
     def _terminate(self, slot: Slot) -> Steps:
@@ -449,7 +454,7 @@ class Call:
             return
         self.sup.want(slot)
         yield Wait(partial(is_no_more_wanted, slot))
-        yield from self._reply("ok" if slot.place is not None else "failed")  # type: ignore[redundant-expr]
+        yield from self._reply("ok" if slot.has_come_up else "failed")  # it may have ended at that very moment
 
     def _reply(self, reply: str) -> Steps:
         self.sup.sim.prediction.replies[self.number] = reply

@@ -78,6 +78,11 @@ TREES = {
         (at(1, Do.CRASH, "/r/a"), at(1.2, Do.CRASH, "/r/b"), at(1.5, Do.STOP, "/r/b")),
         9 * S,
     ),
+    "one that starts on request is stopped meanwhile": Program(
+        s("r", w("a", TRANSIENT, start=0.25)),
+        (at(1, Do.STOP, "/r/a"), at(2, Do.RESTART_CHILD, "/r/a"), at(2.1, Do.STOP, "/r/a")),
+        9 * S,
+    ),
     "one that was started by the restart going on ends again": Program(
         s("r", w("a"), w("b"), w("c", start=1), strategy=REST, restarts_max=2),
         (at(2, Do.CRASH, "/r/a"), at(2.5, Do.CRASH, "/r/b")),
