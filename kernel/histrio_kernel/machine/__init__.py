@@ -1,0 +1,4 @@
+"""Machines: relational states with clocks, and a scope for every state.
+
+`core` decides what follows from a mutation and knows neither Trio nor the rest of the kernel.
+"""

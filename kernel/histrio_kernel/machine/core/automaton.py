@@ -1,0 +1,233 @@
+"""What follows from a mutation is worked out once and remembered, for all machines of a class and within a bound."""
+
+# Design note
+# -----------
+# Resolution is a pure function of the ordered active states and the call, so it is an automaton, and like that of a
+# regular expression it is built lazily: a node for each ordered set of active states that was met, one dict for each
+# operation from the states *as they were given* to the edge. Two kinds of edges: a fused one, which is all that a
+# machine needs that nobody watches or handles, and a move, which also knows who enters, leaves and is called.
+#
+# At EDGES_MAX edges all are forgotten, which costs less than to know which of them are old. A machine may stand on a
+# forgotten node: such a node is empty and stays so, its machine misses, comes here and is led to the new one. Whatever
+# is remembered is stored in a node of the present epoch only; so the bound holds.
+#
+# What follows a veto or an error is not remembered: it depends on what handlers did.
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from typing import Final, TypeAlias, final
+from weakref import WeakValueDictionary
+
+from histrio_kernel.machine.core.clock import unit
+from histrio_kernel.machine.core.handlers import Compiled, HandlerTable
+from histrio_kernel.machine.core.moves import Edge, Move, Node
+from histrio_kernel.machine.core.resolve import ADD, EVOLVE, REMOVE, SET, Op, Resolver
+from histrio_kernel.machine.core.results import EXECUTED, Canceled
+from histrio_kernel.machine.core.schema import Schema
+from histrio_kernel.machine.core.steps import closing_step, final_steps, negotiation_steps
+
+__all__ = ["EDGES_MAX", "Automaton", "shared_automaton"]
+
+EDGES_MAX: Final = 4096
+
+
+@final
+class Automaton:
+    """The remembered resolution of one schema, with the tables of handlers that its machines have bound."""
+
+    __slots__ = ("__weakref__", "_edges", "_nodes", "compiled", "edges_max", "epoch", "resolver", "schema", "tables")
+
+    def __init__(self, schema: Schema, tables: Iterable[HandlerTable] = (), edges_max: int = EDGES_MAX) -> None:
+        self.schema: Final = schema
+        self.tables: Final = tuple(tables)
+        self.edges_max: Final = edges_max
+        self.resolver: Final = Resolver(schema)
+        self.compiled: Final = Compiled(schema, self.tables)
+        self.epoch = 0
+        self._nodes: dict[tuple[int, ...], Node] = {}
+        self._edges = 0
+
+    def __repr__(self) -> str:
+        return f"<Automaton: {len(self._nodes)} nodes, {self._edges} of {self.edges_max} edges>"
+
+    @property
+    def edges(self) -> int:
+        """How many edges are remembered."""
+        return self._edges
+
+    def intern(self, active: Iterable[int]) -> Node:
+        """The one node of these active states, in this order."""
+        states = tuple(active)
+        node = self._nodes.get(states)
+        if node is None:
+            if len(self._nodes) >= self.edges_max:  # imports and rollbacks meet nodes without edges
+                self.forget()
+            node = self._nodes[states] = Node(states, self.epoch)
+        return node
+
+    def current(self, node: Node) -> Node:
+        """The node of the same states that is not forgotten."""
+        return node if node.epoch == self.epoch else self.intern(node.active)
+
+    def forget(self) -> None:
+        """All edges and nodes are forgotten; machines that stand on one are not disturbed."""
+        for node in self._nodes.values():
+            node.forget()
+        self._nodes = {}
+        self._edges = 0
+        self.epoch += 1
+
+    def move(self, node: Node, op: Op, states: tuple[Hashable, ...]) -> Move:
+        """What the relations say about this mutation in that node.
+
+        Raises:
+            UnknownState: one of `states` is none.
+        """
+        known = node.moves[op.index].get(states)
+        if known is not None:
+            return known
+        move = self._move(node, op, self.schema.find_all(states))
+        self._room(node).moves[op.index][states] = move
+        return move
+
+    def auto(self, node: Node) -> Move | None:
+        """The auto transition that follows a change to that node; None if no auto state could come."""
+        known = node.auto
+        if not isinstance(known, bool):
+            return known
+        called = self.resolver.auto_candidates(node.active)
+        move = self._auto_move(node, called) if called else None
+        self._room(node).auto = move
+        return move
+
+    def edge(self, node: Node, op: Op | None, states: tuple[Hashable, ...]) -> Edge:
+        """A mutation and the auto transition after it, without handlers; `op` None is a toggle.
+
+        Raises:
+            UnknownState: one of `states` is none.
+        """
+        move = self.move(node, op or self.toggled(node, states), states)
+        after, delta = move.after, move.delta
+        auto = self.auto(self.current(after)) if move.starts_auto else None
+        if auto is not None:
+            after, delta = auto.after, delta + auto.delta
+        edge = (after, delta, EXECUTED if move.refusal is None else move.refusal)
+        at = self._room(node)
+        edges = at.toggle if op is None else (at.add, at.remove, at.set)[op.index]
+        edges[states] = edge
+        return edge
+
+    def toggled(self, node: Node, states: tuple[Hashable, ...]) -> Op:
+        """What a toggle is there: a remove if all of `states` are active, else an add."""
+        return REMOVE if node.members.issuperset(self.schema.find_all(states)) else ADD
+
+    def evolved(self, node: Node) -> Move:
+        """The states of that node resolved again under this schema: those that do not fit any more leave."""
+        target = self.resolver.resolve(node.active, SET, node.active)
+        return self._accepted(node, EVOLVE, node.active, target, called_again=())
+
+    def revise(self, move: Move, let_go: Collection[int]) -> Move:
+        """An auto transition after vetoes: those let go, and who was not negotiated, do not enter."""
+        before = move.before
+        negotiated = move.after.members.difference(let_go)
+        barred = [s for s in range(len(self.schema)) if s not in before.members and s not in negotiated]
+        kept = [state for state in move.called if state in negotiated]
+        target = self.resolver.resolve(before.active, ADD, kept, barred)
+        return self._accepted(before, ADD, move.called, target, is_auto=True, called_again=())
+
+    def _room(self, node: Node) -> Node:
+        """Where one more edge of that node is stored; it may be that all others are forgotten first."""
+        if self._edges >= self.edges_max:
+            self.forget()
+        self._edges += 1
+        return self.current(node)
+
+    def _move(self, node: Node, op: Op, called: tuple[int, ...]) -> Move:
+        """One mutation resolved."""
+        target = self.resolver.resolve(node.active, op, called)
+        missing = () if op is REMOVE else tuple(state for state in called if state not in target)
+        if missing:
+            return self._refused(node, op, called, f"the relations do not let {self.schema.spell(missing)} be active")
+        return self._accepted(node, op, called, target, called_again=called)
+
+    def _auto_move(self, node: Node, called: tuple[int, ...]) -> Move:
+        """The auto states called together."""
+        target = self.resolver.resolve_auto(node.active, called)
+        if target is None:
+            reason = f"the relations let none of {self.schema.spell(called)} be active"
+            return self._refused(node, ADD, called, reason, is_auto=True)
+        return self._accepted(node, ADD, called, target, is_auto=True, called_again=())
+
+    def _refused(self, node: Node, op: Op, called: tuple[int, ...], reason: str, *, is_auto: bool = False) -> Move:
+        """A move that changes nothing."""
+        return Move(
+            op=op,
+            is_auto=is_auto,
+            called=called,
+            refusal=Canceled(reason),
+            before=node,
+            after=node,
+            exits=(),
+            enters=(),
+            delta=0,
+            asks=(),
+            tells=(),
+            closing=None,
+            starts_auto=False,
+            calls_exception=self.schema.exception in called,
+        )
+
+    def _accepted(
+        self,
+        node: Node,
+        op: Op,
+        called: tuple[int, ...],
+        target: Sequence[int],
+        *,
+        is_auto: bool = False,
+        called_again: Collection[int],
+    ) -> Move:
+        """A move to `target`; those of `called_again` that are Multi enter even if they are active."""
+        active, members = node.active, node.members
+        exits = self.resolver.order.sort(state for state in active if state not in target)
+        again = self.schema.multi.intersection(called_again)
+        enters = tuple(state for state in target if state not in members or state in again)
+        ticking = sum(unit(state) for state in (*exits, *enters))
+        delta = ticking + sum(unit(state) for state in enters if state in members)
+        handlers = self.compiled
+        steps = negotiation_steps(handlers, active, target, exits, enters, stays=op is not REMOVE)
+        return Move(
+            op=op,
+            is_auto=is_auto,
+            called=called,
+            refusal=None,
+            before=node,
+            after=self.intern(target),
+            exits=exits,
+            enters=enters,
+            delta=delta,
+            asks=tuple(steps) if handlers and op is not EVOLVE else (),
+            tells=tuple(final_steps(handlers, exits, enters)) if handlers else (),
+            closing=closing_step(handlers),
+            starts_auto=op is EVOLVE or (bool(delta) and not is_auto and not self._is_quiet(op, called)),
+            calls_exception=self.schema.exception in called,
+        )
+
+    def _is_quiet(self, op: Op, called: tuple[int, ...]) -> bool:
+        """Whether it is the add of one single quiet state."""
+        return op is ADD and len(called) == 1 and called[0] in self.schema.quiet
+
+
+_Family: TypeAlias = "tuple[Schema, tuple[HandlerTable, ...], int]"
+
+_families: Final[WeakValueDictionary[_Family, Automaton]] = WeakValueDictionary()
+
+
+def shared_automaton(schema: Schema, tables: Iterable[HandlerTable] = (), edges_max: int = EDGES_MAX) -> Automaton:
+    """The one automaton of all machines with this very schema and these very tables, for as long as one of them lives."""
+    family = (schema, tuple(tables), edges_max)
+    known = _families.get(family)
+    if known is None:
+        known = _families[family] = Automaton(*family)
+    return known

@@ -1,0 +1,213 @@
+"""One transition after the other is worked off, and what an error or a change calls for comes before what waits."""
+
+# Design note
+# -----------
+# The order of what comes next is decided here and nowhere else: after an error the exception; else after a change the
+# auto states; then the queue. Whatever a handler raises, the machine is whole when this returns: the flag is down, each
+# mutation that was begun has its result. An interrupt (KeyboardInterrupt, Cancelled) concludes its transition like an
+# error, does not become `exception`, and goes on up; what still waits runs with the next mutation.
+
+from __future__ import annotations
+
+from typing import Final
+
+from histrio_kernel.machine.core.body import BUSY, FAILED, HANDLED, HEARD, QUEUED, TRACED, Body, More
+from histrio_kernel.machine.core.errors import DrainStuck
+from histrio_kernel.machine.core.evolving import evolve
+from histrio_kernel.machine.core.finals import finish
+from histrio_kernel.machine.core.moves import Move
+from histrio_kernel.machine.core.negotiation import negotiate
+from histrio_kernel.machine.core.queue import cancel_all
+from histrio_kernel.machine.core.resolve import ADD
+from histrio_kernel.machine.core.results import EXECUTED, Canceled
+from histrio_kernel.machine.core.transition import ORIGIN, Mutation, Source, Transition
+
+__all__ = ["drain", "note_error"]
+
+_OBSERVED: Final = HANDLED | TRACED | HEARD
+
+
+def drain(body: Body, more: More) -> None:
+    """Work off the queue, and what follows from it, until nothing waits."""
+    assert not body.flags & BUSY
+    origin = ORIGIN.set(more) if body.flags & _OBSERVED else None
+    body.flags |= BUSY
+    try:
+        _work_off(body, more)
+    finally:
+        more.current = None
+        more.no_autos = False
+        body.flags &= ~(BUSY | QUEUED)
+        if more.queue:
+            body.flags |= QUEUED
+        if origin is not None:
+            ORIGIN.reset(origin)
+
+
+def _work_off(body: Body, more: More) -> None:
+    """The queue, then its end, at which tracers may mutate again."""
+    left = more.drain_max
+    while True:
+        while more.queue:
+            if not left:
+                _give_up(body, more)
+                break
+            left -= 1
+            _run(body, more, more.queue.popleft())
+        more.current = None
+        _make_changes(more)
+        if more.tracers:
+            more.trace("queue_end")
+        if not more.queue:
+            break
+        if not left:
+            cancel_all(more, f"this drain had its {more.drain_max} transitions")
+            break
+    more.shell.queue_ended()
+
+
+def _give_up(body: Body, more: More) -> None:
+    """`drain_max` transitions, and still something waits: that is canceled, and the machine has an `exception`."""
+    waiting = len(more.queue)
+    reason = f"this drain had its {more.drain_max} transitions"
+    cancel_all(more, reason)
+    more.no_autos = True
+    error = DrainStuck(
+        f"after {more.drain_max} transitions in one go {waiting} mutations still waited and are canceled: handlers or "
+        "tracers keep queueing mutations for each other; break the circle, or raise drain_max"
+    )
+    note_error(body, more, error)
+    _run(body, more, _exception(body, error))
+    cancel_all(more, reason)
+
+
+def _run(body: Body, more: More, mutation: Mutation) -> None:
+    """One mutation from its turn to its result, and what is to come next."""
+    if more.change:
+        _make_changes(more)
+    transition = _perform(body, more, mutation)
+    _conclude(body, more, transition)
+    assert transition.result is not None
+    mutation.resolve(transition.result)
+    if transition.error is not None and not isinstance(transition.error, Exception):
+        raise transition.error
+
+
+def _make_changes(more: More) -> None:
+    """Handlers and tracers that were bound or taken away within a transition count from the next one on."""
+    changes, more.change = more.change, []
+    for change in changes:
+        change()
+
+
+def _perform(body: Body, more: More, mutation: Mutation) -> Transition:
+    """Resolve, negotiate, move, tell."""
+    move = _move(body, more, mutation)
+    more.transitions += 1
+    transition = Transition(mutation, move, body.automaton.schema, body.clock, more.transitions)
+    more.current = transition
+    if more.tracers:
+        more.trace("init", transition)
+        more.trace("start", transition)
+    if move.refusal is not None:
+        transition.result = move.refusal
+    elif move.asks:
+        _negotiate(body, more, transition)
+    if transition.result is None:
+        if mutation.dry:
+            transition.result = EXECUTED
+        else:
+            _apply(body, more, transition)
+    if more.tracers:
+        more.trace("end", transition)
+    if body.flags & HEARD and transition.moved:
+        more.shell.settled(transition)
+    return transition
+
+
+def _move(body: Body, more: More, mutation: Mutation) -> Move:
+    """What the relations say."""
+    if mutation.move is not None:
+        return mutation.move
+    if mutation.automaton is not None:
+        return evolve(body, more, mutation.automaton)
+    automaton = body.automaton
+    return automaton.move(automaton.current(body.node), mutation.op, mutation.states)
+
+
+def _negotiate(body: Body, more: More, transition: Transition) -> None:
+    """Ask the handlers. An error in one cancels the transition, also an auto one."""
+    try:
+        outcome = negotiate(body.automaton, transition, more)
+    except BaseException as error:  # noqa: BLE001 - what is no Exception is raised again when the transition is concluded
+        transition.error = error
+        transition.result = Canceled("a negotiation handler failed", error)
+        return
+    if isinstance(outcome, Canceled):
+        transition.result = outcome
+    else:
+        transition.move = outcome
+
+
+def _apply(body: Body, more: More, transition: Transition) -> None:
+    """Move the clocks and tell the handlers."""
+    move = transition.move
+    body.node = move.after
+    body.clock += move.delta
+    transition.after = body.clock
+    if body.flags & HEARD and move.delta:
+        more.shell.moved(transition)
+    if more.tracers:
+        more.trace("finals", transition)
+    if move.tells or move.closing is not None:
+        finish(body, transition, more)
+    if transition.result is None:
+        transition.result = EXECUTED
+
+
+def _conclude(body: Body, more: More, transition: Transition) -> None:
+    """Whether an error, or auto states, come before what waits."""
+    mutation, error = transition.mutation, transition.error
+    if body.flags & FAILED:
+        _end_error(body, more, transition)
+    if mutation.cause is not None and transition.result is not EXECUTED:
+        more.shell.unclaimed(mutation.cause, transition)
+    if isinstance(error, Exception):
+        _take_error(body, more, transition, error)
+    elif transition.move.starts_auto and transition.result is EXECUTED and not mutation.dry and not more.no_autos:
+        auto = body.automaton.auto(body.automaton.current(body.node))
+        if auto is not None:
+            more.queue.appendleft(Mutation(ADD, auto.called, auto.called, move=auto))
+
+
+def _take_error(body: Body, more: More, transition: Transition, error: Exception) -> None:
+    """An error of a handler becomes the next transition, unless it came from a transition that was made for one."""
+    if transition.is_auto and transition.moved:
+        more.no_autos = True
+    if transition.move.calls_exception:
+        more.shell.unclaimed(error, transition)
+    else:
+        note_error(body, more, error)
+        more.queue.appendleft(_exception(body, error, transition.as_source(more.name)))
+
+
+def _end_error(body: Body, more: More, transition: Transition) -> None:
+    """The machine's error ends when `exception` does; a transition that reports one sets it anew."""
+    exception = body.automaton.schema.exception
+    if transition.mutation.cause is not None:
+        note_error(body, more, transition.mutation.cause)
+    elif exception in transition.move.before.members and exception not in body.node.members:
+        more.error = None
+        body.flags &= ~FAILED
+
+
+def note_error(body: Body, more: More, error: BaseException) -> None:
+    """The machine has this error, whether or not `exception` will be let in."""
+    more.error = error
+    body.flags |= FAILED
+
+
+def _exception(body: Body, error: Exception, source: Source | None = None) -> Mutation:
+    """The mutation that an error calls for."""
+    called = (body.automaton.schema.exception,)
+    return Mutation(ADD, called, called, cause=error, source=source)

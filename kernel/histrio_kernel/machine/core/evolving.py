@@ -1,0 +1,49 @@
+"""A machine goes on under another schema: what both have keeps its ticks, what is gone has left."""
+
+from __future__ import annotations
+
+from histrio_kernel.machine.core.automaton import Automaton
+from histrio_kernel.machine.core.body import Body, More
+from histrio_kernel.machine.core.clock import pack, unpack
+from histrio_kernel.machine.core.moves import Move
+from histrio_kernel.machine.core.results import Canceled
+from histrio_kernel.machine.core.schema import Schema
+from histrio_kernel.machine.core.transition import Mutation
+
+__all__ = ["evolve"]
+
+
+def evolve(body: Body, more: More, automaton: Automaton) -> Move:
+    """Put the machine under the new automaton, and give what its present states resolve to there.
+
+    No handler can veto it: a machine whose states contradict their relations is worth less than one that lost some.
+    """
+    old, new = body.automaton.schema, automaton.schema
+    _take_over(body, automaton, old)
+    for mutation in list(more.queue):
+        if not _renumbered(mutation, old, new):
+            more.queue.remove(mutation)
+            mutation.resolve(Canceled("a state that it names is not in the new schema"))
+    if more.tracers:
+        more.trace("schema_changed", old, new)
+    more.shell.evolved(old, new)
+    return automaton.evolved(body.node)
+
+
+def _take_over(body: Body, automaton: Automaton, old: Schema) -> None:
+    """The same states under their new numbers, with their ticks."""
+    new = automaton.schema
+    ticks = dict(zip(old.names, unpack(body.clock, len(old)), strict=True))
+    kept = [old.names[state] for state in body.node.active if old.names[state] in new.definitions]
+    body.automaton = automaton
+    body.node = automaton.intern(map(new.index, kept))
+    body.clock = pack(ticks.get(name, 0) for name in new.names)
+
+
+def _renumbered(mutation: Mutation, old: Schema, new: Schema) -> bool:
+    """Give a waiting mutation the new numbers of its states; False if one of them is gone."""
+    names = [old.names[state] for state in mutation.called]
+    if not all(name in new.definitions for name in names):
+        return False
+    mutation.renumber(tuple(map(new.index, names)))
+    return True

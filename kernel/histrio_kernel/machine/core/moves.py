@@ -1,0 +1,99 @@
+"""What resolution says about one mutation, worked out once: who would enter and leave, and how the clocks would move."""
+
+# Design note
+# -----------
+# A *node* is an ordered tuple of active states, interned by its automaton, so that two machines in the same states share
+# it and what is remembered about it. A *move* leads from a node: it is the outcome of the relations alone, before any
+# handler is asked. It is frozen and shared by all transitions that make it, and carries the handlers it would call.
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Final, TypeAlias, final
+
+import attrs
+
+from histrio_kernel.machine.core.handlers import Call, Slot
+from histrio_kernel.machine.core.resolve import Op
+from histrio_kernel.machine.core.results import Canceled, Executed
+
+__all__ = ["NOWHERE", "Edge", "Move", "Node", "Step"]
+
+Edge: TypeAlias = "tuple[Node, int, Executed | Canceled]"
+"""What a mutation without handlers comes to: the next node after the auto transition, the clock delta, the result."""
+
+NOWHERE: Final = -1
+"""The state that a step is about when its veto concerns the whole transition."""
+
+
+@final
+@attrs.frozen(eq=False)
+class Step:
+    """One slot for which the handlers of some bindings are to be called, in the order of the bindings."""
+
+    slot: Slot
+    calls: tuple[tuple[int, Call], ...]
+    """The number of the binding, and its function."""
+    state: int = NOWHERE
+    """Of a negotiation, the state that a veto lets go of in an auto transition; of a final, the one that moved."""
+    enters: bool = False
+
+
+@final
+class Node:
+    """One ordered set of active states, and what is remembered about mutations of it."""
+
+    __slots__ = ("active", "add", "auto", "epoch", "members", "moves", "remove", "set", "toggle")
+
+    def __init__(self, active: tuple[int, ...], epoch: int) -> None:
+        self.active: Final = active
+        self.members: Final = frozenset(active)
+        self.epoch: Final = epoch
+        self.add: Final[dict[tuple[Hashable, ...], Edge]] = {}
+        self.remove: Final[dict[tuple[Hashable, ...], Edge]] = {}
+        self.set: Final[dict[tuple[Hashable, ...], Edge]] = {}
+        self.toggle: Final[dict[tuple[Hashable, ...], Edge]] = {}
+        self.moves: Final[tuple[dict[tuple[Hashable, ...], Move], ...]] = ({}, {}, {}, {})
+        """By the number of the `Op`: the moves, for machines that are watched or handled."""
+        self.auto: Move | None | bool = False
+        """The auto transition that follows a change to this node, None for none; False when it is not known."""
+
+    def __repr__(self) -> str:
+        return f"<Node {self.active}>"
+
+    def forget(self) -> None:
+        """Nothing is remembered any more."""
+        for edges in (self.add, self.remove, self.set, self.toggle):
+            edges.clear()
+        for moves in self.moves:
+            moves.clear()
+        self.auto = False
+
+
+@final
+@attrs.frozen(eq=False)
+class Move:
+    """The outcome of the relations for one mutation of one node."""
+
+    op: Op
+    is_auto: bool
+    called: tuple[int, ...]
+    """Those named in the mutation, each once; of an auto transition, its candidates."""
+    refusal: Canceled | None
+    """Why the relations refuse it."""
+    before: Node
+    after: Node
+    """`before` when it is refused."""
+    exits: tuple[int, ...]
+    enters: tuple[int, ...]
+    """Those of the outcome that are inactive, or Multi and called."""
+    delta: int
+    """What it adds to the clock."""
+    asks: Sequence[Step]
+    """The negotiation, in order; empty without handlers."""
+    tells: Sequence[Step]
+    """The final handlers of the states that leave and enter, in order."""
+    closing: Step | None
+    """`any_state.entered`."""
+    starts_auto: bool
+    calls_exception: bool

@@ -1,0 +1,67 @@
+"""Handlers are asked before anything changes: one veto cancels a transition, or lets one auto state go."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from histrio_kernel.machine.core.automaton import Automaton
+from histrio_kernel.machine.core.body import More
+from histrio_kernel.machine.core.handlers import Kind
+from histrio_kernel.machine.core.moves import Move, Step
+from histrio_kernel.machine.core.results import Canceled
+from histrio_kernel.machine.core.transition import Transition
+
+__all__ = ["negotiate"]
+
+_NO_TARGET: Final = Canceled("handlers let go of every state that it would lead to")
+
+
+def negotiate(automaton: Automaton, transition: Transition, more: More) -> Canceled | Move:
+    """The move that is to be made, or why none is; what a handler raises comes through."""
+    move = transition.move
+    if move.is_auto:
+        return _negotiate_auto(automaton, transition, more)
+    for step in move.asks:
+        if not _accepts(step, transition, more):
+            return _vetoed(step)
+    return move
+
+
+def _negotiate_auto(automaton: Automaton, transition: Transition, more: More) -> Canceled | Move:
+    """Each auto state is accepted or let go for itself; a veto that is about no auto state cancels all."""
+    move = transition.move
+    autos = automaton.schema.autos
+    let_go: set[int] = set()
+    for step in move.asks:
+        if step.state in let_go:
+            continue
+        if step.slot.kind is Kind.ANY_MAY_ENTER and let_go.issuperset(move.after.active):
+            return _NO_TARGET
+        if not _accepts(step, transition, more):
+            if step.state not in autos:
+                return _vetoed(step)
+            let_go.add(step.state)
+    if not let_go:
+        return move
+    return _NO_TARGET if let_go.issuperset(move.after.active) else automaton.revise(move, let_go)
+
+
+def _vetoed(step: Step) -> Canceled:
+    """What a transition comes to that a handler vetoed."""
+    return Canceled(f"vetoed by {step.slot}")
+
+
+def _accepts(step: Step, transition: Transition, more: More) -> bool:
+    """Ask the handlers of one slot; the first veto stops the rest."""
+    for number, call in step.calls:
+        if more.tracers:
+            more.trace("handler", transition, step.slot, number)
+        answer = call(more.owners[number], transition)
+        if answer is False:
+            return False
+        if answer is not None and answer is not True:
+            raise TypeError(
+                f"the handler of {step.slot} returned {answer!r}: only False vetoes, True or None accepts; "
+                "a test of a value should say so, as in `return bool(value)`"
+            )
+    return True

@@ -1,0 +1,62 @@
+"""Mutations from inside a transition wait here, and each gets its result when its own transition is over."""
+
+from __future__ import annotations
+
+from histrio_kernel.machine.core.body import More
+from histrio_kernel.machine.core.errors import QueueFull
+from histrio_kernel.machine.core.results import Canceled, Queued, Ticket
+from histrio_kernel.machine.core.schema import Schema
+from histrio_kernel.machine.core.transition import Mutation
+
+__all__ = ["cancel_all", "enqueue"]
+
+
+def enqueue(more: More, schema: Schema, mutation: Mutation) -> Queued:
+    """Let a mutation wait: a dry run in front, all others at the end.
+
+    Raises:
+        QueueFull: `queue_max` are waiting; an error that is reported passes all the same.
+    """
+    same = _same_last(more, schema, mutation)
+    if same is not None:
+        return Queued(same, is_new=False)
+    if len(more.queue) >= more.queue_max and mutation.cause is None:
+        raise QueueFull(
+            f"{len(more.queue)} mutations wait in the queue of this machine, which is its queue_max: a handler or "
+            "tracer makes them faster than they are worked off, or without end"
+        )
+    if mutation.dry:
+        more.queue.appendleft(mutation)
+    else:
+        more.queue.append(mutation)
+    ticket = mutation.ticket = Ticket()
+    return Queued(ticket)
+
+
+def _same_last(more: More, schema: Schema, mutation: Mutation) -> Ticket | None:
+    """The ticket of the last waiting mutation, if this one would add nothing to it.
+
+    Only the last: what comes between two equal mutations may undo the first. Arguments and Multi make each call count.
+    """
+    if not more.queue or not _is_plain(schema, mutation):
+        return None
+    last = more.queue[-1]
+    same = last.op is mutation.op and last.called == mutation.called and _is_plain(schema, last)
+    return last.ticket if same else None
+
+
+def _is_plain(schema: Schema, mutation: Mutation) -> bool:
+    """Whether a second one like it, right behind it, would change nothing."""
+    return (
+        mutation.args is None
+        and mutation.cause is None
+        and mutation.automaton is None
+        and not mutation.dry
+        and schema.multi.isdisjoint(mutation.called)
+    )
+
+
+def cancel_all(more: More, reason: str) -> None:
+    """Whatever waits comes to nothing."""
+    while more.queue:
+        more.queue.popleft().resolve(Canceled(reason))

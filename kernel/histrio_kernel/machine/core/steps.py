@@ -1,0 +1,58 @@
+"""Which handlers a transition calls, and in which order."""
+
+# Design note
+# -----------
+# Worked out once for a move and then walked, so a transition never looks a handler up. Slots without a handler do not
+# become steps. The order is the original's, and thousands of golden cases pin it.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from histrio_kernel.machine.core.handlers import Compiled, Kind
+from histrio_kernel.machine.core.moves import NOWHERE, Step
+
+__all__ = ["closing_step", "final_steps", "negotiation_steps"]
+
+
+def negotiation_steps(
+    handlers: Compiled, active: Sequence[int], target: Sequence[int], exits: Sequence[int], enters: Sequence[int],
+    *, stays: bool,
+) -> Iterator[Step]:
+    """Who is asked: what leaves, what enters, what stays (not in a remove), every pair, and at last `any_state`."""
+    for state in exits:
+        yield from _step(handlers, Kind.MAY_EXIT, state, about=NOWHERE)
+    for state in enters:
+        yield from _step(handlers, Kind.MAY_ENTER, state, about=state)
+    if stays:
+        for state in target:
+            if state in active:
+                yield from _step(handlers, Kind.STAYS, state, about=state)
+    if handlers.has_pairs:
+        for first in active:
+            for state in target:
+                if state != first:
+                    yield from _step(handlers, Kind.BESIDE, state, first, about=state)
+    yield from _step(handlers, Kind.ANY_MAY_ENTER, about=NOWHERE)
+
+
+def final_steps(handlers: Compiled, exits: Sequence[int], enters: Sequence[int]) -> Iterator[Step]:
+    """Who is told: what left, then what entered."""
+    for state in exits:
+        yield from _step(handlers, Kind.EXITED, state, about=state)
+    for state in enters:
+        yield from _step(handlers, Kind.ENTERED, state, about=state, enters=True)
+
+
+def closing_step(handlers: Compiled) -> Step | None:
+    """Who is told last, if all went well."""
+    return next(_step(handlers, Kind.ANY_ENTERED, about=NOWHERE), None)
+
+
+def _step(
+    handlers: Compiled, kind: Kind, state: int = -1, first: int = -1, *, about: int, enters: bool = False
+) -> Iterator[Step]:
+    """The step for one slot, if it has handlers."""
+    found = handlers.find(kind, state, first)
+    if found is not None:
+        yield Step(found[0], found[1], about, enters)
