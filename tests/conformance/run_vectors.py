@@ -30,20 +30,26 @@ QUIET: Final = frozenset({"Healthcheck", "Heartbeat"})
 DIFFERENCES_MAX: Final = 3
 """Of one case that are printed; what follows the first is mostly its consequence."""
 
-Operation = TypedDict("Operation", {"op": str, "states": list[str]})
-Behaviour = TypedDict(
-    "Behaviour",
-    {
-        "then": list[Operation],
-        "then_max": int,
-        "panic": bool,
-        "panic_on": list[int],
-        "veto": bool,
-        "veto_on": list[int],
-    },
-    total=False,
-)
-Snapshot = TypedDict("Snapshot", {"active": list[str], "time": list[int]})
+
+class Operation(TypedDict):
+    op: str
+    states: list[str]
+
+
+class Behaviour(TypedDict, total=False):
+    then: list[Operation]
+    then_max: int
+    panic: bool
+    panic_on: list[int]
+    veto: bool
+    veto_on: list[int]
+
+
+class Snapshot(TypedDict):
+    active: list[str]
+    time: list[int]
+
+
 Nested = TypedDict("Nested", {"in": str, "op": str, "states": list[str], "result": str}, total=False)
 
 
@@ -226,7 +232,7 @@ def failures(case: Case, edges_max: int = EDGES_MAX) -> list[str]:
                 found.append(difference)
                 if len(found) >= DIFFERENCES_MAX:
                     return found
-        except Exception as error:  # noqa: BLE001 - a case that breaks the machine must not hide those after it
+        except Exception as error:
             found.append(f"  {'traced' if traced else 'bare'}: raised {error!r}")
     return found
 
@@ -244,7 +250,9 @@ def cases_of(path: Path) -> Iterator[Case]:
 def main(arguments: Sequence[str]) -> int:
     """Replay the files and tell; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--edges", type=int, default=EDGES_MAX, help="the bound of the automaton (3: it always forgets)")
+    parser.add_argument(
+        "--edges", type=int, default=EDGES_MAX, help="the bound of the automaton (3: it always forgets)"
+    )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     outcome: Counter[bool] = Counter()

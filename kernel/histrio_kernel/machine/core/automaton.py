@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 
 from histrio_kernel.machine.core.clock import unit
 from histrio_kernel.machine.core.handlers import Compiled, HandlerTable
-from histrio_kernel.machine.core.moves import Edge, Move, Node
+from histrio_kernel.machine.core.moves import Edge, Move, Mutation, Node
 from histrio_kernel.machine.core.resolve import ADD, EVOLVE, REMOVE, SET, Op, Resolver
 from histrio_kernel.machine.core.results import EXECUTED, Canceled
 from histrio_kernel.machine.core.schema import Schema
@@ -176,6 +176,7 @@ class Automaton:
             closing=None,
             starts_auto=False,
             calls_exception=self.schema.exception in called,
+            mutation=Mutation(op, called, called),
         )
 
     def _accepted(
@@ -212,6 +213,7 @@ class Automaton:
             closing=closing_step(handlers),
             starts_auto=op is EVOLVE or (bool(delta) and not is_auto and not self._is_quiet(op, called)),
             calls_exception=self.schema.exception in called,
+            mutation=Mutation(op, called, called),
         )
 
     def _is_quiet(self, op: Op, called: tuple[int, ...]) -> bool:

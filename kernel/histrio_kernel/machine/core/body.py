@@ -8,15 +8,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from histrio_kernel.machine.core.automaton import Automaton
-from histrio_kernel.machine.core.moves import Node
-from histrio_kernel.machine.core.transition import Mutation, Source, Transition
+from histrio_kernel.machine.core.moves import Mutation, Node
+from histrio_kernel.machine.core.source import Source
+from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.core.watching import Shell, Tracer
 
-__all__ = ["BUSY", "DISPOSED", "DRAIN_MAX", "FAILED", "HANDLED", "HEARD", "QUEUED", "QUEUE_MAX", "TRACED", "Body", "More"]
+__all__ = [
+    "BUSY",
+    "DISPOSED",
+    "DRAIN_MAX",
+    "FAILED",
+    "HANDLED",
+    "HEARD",
+    "QUEUED",
+    "QUEUE_MAX",
+    "TRACED",
+    "Body",
+    "More",
+]
 
 HANDLED: Final = 1
 """Some handler is bound."""
@@ -38,16 +51,53 @@ DRAIN_MAX: Final = 10_000
 _SILENT: Final = Shell()
 
 
+Listening: TypeAlias = tuple[tuple[Tracer, Callable[..., None]], ...]
+"""Who is told of one step, in the order of attachment."""
+
+
+class Listeners:
+    """Of every step, the tracers whose classes override it: nobody is called to do nothing."""
+
+    __slots__ = ("disposed", "end", "finals", "handler", "init", "queue_end", "queued", "schema_changed", "start")
+
+    def __init__(self, tracers: tuple[Tracer, ...]) -> None:
+        self.queued = self._of(tracers, Tracer.queued, [tracer.queued for tracer in tracers])
+        self.init = self._of(tracers, Tracer.init, [tracer.init for tracer in tracers])
+        self.start = self._of(tracers, Tracer.start, [tracer.start for tracer in tracers])
+        self.handler = self._of(tracers, Tracer.handler, [tracer.handler for tracer in tracers])
+        self.finals = self._of(tracers, Tracer.finals, [tracer.finals for tracer in tracers])
+        self.end = self._of(tracers, Tracer.end, [tracer.end for tracer in tracers])
+        self.queue_end = self._of(tracers, Tracer.queue_end, [tracer.queue_end for tracer in tracers])
+        self.schema_changed = self._of(tracers, Tracer.schema_changed, [tracer.schema_changed for tracer in tracers])
+        self.disposed = self._of(tracers, Tracer.disposed, [tracer.disposed for tracer in tracers])
+
+    @staticmethod
+    def _of(
+        tracers: tuple[Tracer, ...], unheard: Callable[..., None], methods: Sequence[Callable[..., None]]
+    ) -> Listening:
+        """Those whose method is not the one that does nothing."""
+        return tuple(
+            (tracer, method)
+            for tracer, method in zip(tracers, methods, strict=True)
+            if getattr(method, "__func__", None) is not unheard
+        )
+
+
+_NOBODY: Final = Listeners(())
+
+
 class More:
     """What a machine needs once it has handlers, tracers, a shell, a queue or an error."""
 
     __slots__ = (
+        "auto_failures",
         "change",
         "current",
         "drain_max",
         "error",
         "name",
         "no_autos",
+        "on",
         "owners",
         "queue",
         "queue_max",
@@ -64,12 +114,14 @@ class More:
         self.owners: tuple[object, ...] = ()
         """Of the tables of the automaton, one each."""
         self.tracers: tuple[Tracer, ...] = ()
+        self.on: Listeners = _NOBODY
         self.shell: Shell = _SILENT
         self.current: Transition | None = None
         self.error: BaseException | None = None
         self.transitions = 0
+        self.auto_failures = 0
         self.no_autos = False
-        """An auto transition failed in this drain."""
+        """Auto transitions failed in this drain, so it starts no more."""
         self.change: list[Callable[[], None]] = []
         """What is to be done before the next transition: handlers and tracers bound within this one."""
 
@@ -77,18 +129,19 @@ class More:
         """The transition that runs: what is mutated now comes from it."""
         return None if self.current is None else self.current.as_source(self.name)
 
-    def trace(self, step: str, *what: object) -> None:
-        """Tell every tracer of a step; one that raises is reported and detached."""
-        for tracer in self.tracers:
-            try:
-                getattr(tracer, step)(*what)
-            except Exception as error:  # noqa: BLE001, PERF203 - whatever a guest raises
-                self.drop(tracer, error)
+    def set_tracers(self, tracers: tuple[Tracer, ...]) -> None:
+        """These are told from now on, each of the steps that its class overrides."""
+        self.tracers = tracers
+        self.on = Listeners(tracers)
 
-    def drop(self, tracer: Tracer, error: Exception) -> None:
-        """A tracer raised: it is reported once and detached."""
-        self.tracers = tuple(each for each in self.tracers if each is not tracer)
-        self.shell.tracer_failed(tracer, error)
+    def tell(self, listeners: Listening, *what: object) -> None:
+        """Tell tracers of a step; one that raises is reported once and detached."""
+        for tracer, listen in listeners:
+            try:
+                listen(*what)
+            except Exception as error:
+                self.set_tracers(tuple(each for each in self.tracers if each is not tracer))
+                self.shell.tracer_failed(tracer, error)
 
 
 class Body:

@@ -13,64 +13,91 @@ from typing import Final
 
 from histrio_kernel.machine.core.body import BUSY, FAILED, HANDLED, HEARD, QUEUED, TRACED, Body, More
 from histrio_kernel.machine.core.errors import DrainStuck
-from histrio_kernel.machine.core.evolving import evolve
+from histrio_kernel.machine.core.evolving import Evolution, evolve
 from histrio_kernel.machine.core.finals import finish
-from histrio_kernel.machine.core.moves import Move
+from histrio_kernel.machine.core.moves import Move, Mutation
 from histrio_kernel.machine.core.negotiation import negotiate
 from histrio_kernel.machine.core.queue import cancel_all
 from histrio_kernel.machine.core.resolve import ADD
-from histrio_kernel.machine.core.results import EXECUTED, Canceled
-from histrio_kernel.machine.core.transition import ORIGIN, Mutation, Source, Transition
+from histrio_kernel.machine.core.results import EXECUTED, Canceled, Executed
+from histrio_kernel.machine.core.source import ORIGIN, Source
+from histrio_kernel.machine.core.transition import Transition
 
 __all__ = ["drain", "note_error"]
+
+AUTO_FAILURES_MAX: Final = 16
+"""Auto transitions that were cancelled by an error of a handler, in one drain; then it starts no more of them.
+
+The exception that follows each is a change, and so calls the same auto states again. One that failed after its states
+had entered would fail for ever just so, and it starts none at once.
+"""
 
 _OBSERVED: Final = HANDLED | TRACED | HEARD
 
 
-def drain(body: Body, more: More) -> None:
-    """Work off the queue, and what follows from it, until nothing waits."""
+def drain(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
+    """Work off what waits, this mutation, and what follows from it, until nothing waits; its own result.
+
+    Something waits only if an interrupt has ended an earlier drain.
+    """
     assert not body.flags & BUSY
     origin = ORIGIN.set(more) if body.flags & _OBSERVED else None
     body.flags |= BUSY
     try:
-        _work_off(body, more)
+        left = _work_off(body, more, more.drain_max - 1) if more.queue else more.drain_max - 1
+        result = _run(body, more, mutation)
+        if more.queue or body.flags & ~(HANDLED | BUSY):
+            _end(body, more, left)
+        return result
     finally:
         more.current = None
+        more.auto_failures = 0
         more.no_autos = False
         body.flags &= ~(BUSY | QUEUED)
         if more.queue:
             body.flags |= QUEUED
+        if more.change:
+            _make_changes(more)
         if origin is not None:
             ORIGIN.reset(origin)
 
 
-def _work_off(body: Body, more: More) -> None:
+def _work_off(body: Body, more: More, left: int) -> int:
+    """The queue, at most `left` transitions; how many of them are left."""
+    while more.queue:
+        if left <= 0:
+            _give_up(body, more)
+            return 0
+        left -= 1
+        _run(body, more, more.queue.popleft())
+    return left
+
+
+def _end(body: Body, more: More, left: int) -> None:
     """The queue, then its end, at which tracers may mutate again."""
-    left = more.drain_max
     while True:
-        while more.queue:
-            if not left:
-                _give_up(body, more)
-                break
-            left -= 1
-            _run(body, more, more.queue.popleft())
+        left = _work_off(body, more, left)
         more.current = None
-        _make_changes(more)
-        if more.tracers:
-            more.trace("queue_end")
+        if more.on.queue_end:
+            more.tell(more.on.queue_end)
         if not more.queue:
             break
         if not left:
-            cancel_all(more, f"this drain had its {more.drain_max} transitions")
+            cancel_all(more, _had_its(more))
             break
-    more.shell.queue_ended()
+    if body.flags & HEARD:
+        more.shell.queue_ended()
+
+
+def _had_its(more: More) -> str:
+    """Why what waits is canceled."""
+    return f"this drain had its {more.drain_max} transitions"
 
 
 def _give_up(body: Body, more: More) -> None:
     """`drain_max` transitions, and still something waits: that is canceled, and the machine has an `exception`."""
     waiting = len(more.queue)
-    reason = f"this drain had its {more.drain_max} transitions"
-    cancel_all(more, reason)
+    cancel_all(more, _had_its(more))
     more.no_autos = True
     error = DrainStuck(
         f"after {more.drain_max} transitions in one go {waiting} mutations still waited and are canceled: handlers or "
@@ -78,19 +105,29 @@ def _give_up(body: Body, more: More) -> None:
     )
     note_error(body, more, error)
     _run(body, more, _exception(body, error))
-    cancel_all(more, reason)
+    cancel_all(more, _had_its(more))
 
 
-def _run(body: Body, more: More, mutation: Mutation) -> None:
+def _run(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
     """One mutation from its turn to its result, and what is to come next."""
     if more.change:
         _make_changes(more)
     transition = _perform(body, more, mutation)
-    _conclude(body, more, transition)
-    assert transition.result is not None
-    mutation.resolve(transition.result)
+    result = transition.result
+    assert result is not None
+    if transition.error is not None or mutation.cause is not None or body.flags & FAILED:
+        _conclude_error(body, more, transition)
+    if result is EXECUTED and transition.move.starts_auto and not mutation.dry and not more.no_autos:
+        auto = body.node.auto
+        if isinstance(auto, bool):
+            auto = body.automaton.auto(body.automaton.current(body.node))
+        if auto is not None:
+            more.queue.appendleft(auto.mutation)
+    if mutation.ticket is not None:
+        mutation.ticket.resolve(result)
     if transition.error is not None and not isinstance(transition.error, Exception):
         raise transition.error
+    return result
 
 
 def _make_changes(more: More) -> None:
@@ -106,9 +143,9 @@ def _perform(body: Body, more: More, mutation: Mutation) -> Transition:
     more.transitions += 1
     transition = Transition(mutation, move, body.automaton.schema, body.clock, more.transitions)
     more.current = transition
-    if more.tracers:
-        more.trace("init", transition)
-        more.trace("start", transition)
+    if body.flags & TRACED:
+        more.tell(more.on.init, transition)
+        more.tell(more.on.start, transition)
     if move.refusal is not None:
         transition.result = move.refusal
     elif move.asks:
@@ -118,9 +155,9 @@ def _perform(body: Body, more: More, mutation: Mutation) -> Transition:
             transition.result = EXECUTED
         else:
             _apply(body, more, transition)
-    if more.tracers:
-        more.trace("end", transition)
-    if body.flags & HEARD and transition.moved:
+    if body.flags & TRACED:
+        more.tell(more.on.end, transition)
+    if body.flags & HEARD and transition.after != transition.before:
         more.shell.settled(transition)
     return transition
 
@@ -129,8 +166,11 @@ def _move(body: Body, more: More, mutation: Mutation) -> Move:
     """What the relations say."""
     if mutation.move is not None:
         return mutation.move
-    if mutation.automaton is not None:
+    if isinstance(mutation, Evolution):
         return evolve(body, more, mutation.automaton)
+    known = body.node.moves[mutation.op.index].get(mutation.states)
+    if known is not None:
+        return known
     automaton = body.automaton
     return automaton.move(automaton.current(body.node), mutation.op, mutation.states)
 
@@ -139,7 +179,7 @@ def _negotiate(body: Body, more: More, transition: Transition) -> None:
     """Ask the handlers. An error in one cancels the transition, also an auto one."""
     try:
         outcome = negotiate(body.automaton, transition, more)
-    except BaseException as error:  # noqa: BLE001 - what is no Exception is raised again when the transition is concluded
+    except BaseException as error:
         transition.error = error
         transition.result = Canceled("a negotiation handler failed", error)
         return
@@ -157,33 +197,30 @@ def _apply(body: Body, more: More, transition: Transition) -> None:
     transition.after = body.clock
     if body.flags & HEARD and move.delta:
         more.shell.moved(transition)
-    if more.tracers:
-        more.trace("finals", transition)
+    if more.on.finals:
+        more.tell(more.on.finals, transition)
     if move.tells or move.closing is not None:
         finish(body, transition, more)
     if transition.result is None:
         transition.result = EXECUTED
 
 
-def _conclude(body: Body, more: More, transition: Transition) -> None:
-    """Whether an error, or auto states, come before what waits."""
-    mutation, error = transition.mutation, transition.error
+def _conclude_error(body: Body, more: More, transition: Transition) -> None:
+    """What the machine's error is now, and whether an `exception` comes before what waits."""
     if body.flags & FAILED:
         _end_error(body, more, transition)
-    if mutation.cause is not None and transition.result is not EXECUTED:
-        more.shell.unclaimed(mutation.cause, transition)
-    if isinstance(error, Exception):
-        _take_error(body, more, transition, error)
-    elif transition.move.starts_auto and transition.result is EXECUTED and not mutation.dry and not more.no_autos:
-        auto = body.automaton.auto(body.automaton.current(body.node))
-        if auto is not None:
-            more.queue.appendleft(Mutation(ADD, auto.called, auto.called, move=auto))
+    cause = transition.mutation.cause
+    if cause is not None and transition.result is not EXECUTED:
+        more.shell.unclaimed(cause, transition)
+    if isinstance(transition.error, Exception):
+        _take_error(body, more, transition, transition.error)
 
 
 def _take_error(body: Body, more: More, transition: Transition, error: Exception) -> None:
     """An error of a handler becomes the next transition, unless it came from a transition that was made for one."""
-    if transition.is_auto and transition.moved:
-        more.no_autos = True
+    if transition.is_auto:
+        more.auto_failures += AUTO_FAILURES_MAX if transition.moved else 1
+        more.no_autos = more.auto_failures >= AUTO_FAILURES_MAX
     if transition.move.calls_exception:
         more.shell.unclaimed(error, transition)
     else:
@@ -210,4 +247,6 @@ def note_error(body: Body, more: More, error: BaseException) -> None:
 def _exception(body: Body, error: Exception, source: Source | None = None) -> Mutation:
     """The mutation that an error calls for."""
     called = (body.automaton.schema.exception,)
-    return Mutation(ADD, called, called, cause=error, source=source)
+    mutation = Mutation(ADD, called, called)
+    mutation.cause, mutation.source = error, source
+    return mutation

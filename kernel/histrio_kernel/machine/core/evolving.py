@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final, final
+
 from histrio_kernel.machine.core.automaton import Automaton
 from histrio_kernel.machine.core.body import Body, More
 from histrio_kernel.machine.core.clock import pack, unpack
-from histrio_kernel.machine.core.moves import Move
+from histrio_kernel.machine.core.moves import Move, Mutation
+from histrio_kernel.machine.core.resolve import EVOLVE
 from histrio_kernel.machine.core.results import Canceled
 from histrio_kernel.machine.core.schema import Schema
-from histrio_kernel.machine.core.transition import Mutation
 
-__all__ = ["evolve"]
+__all__ = ["Evolution", "evolve"]
+
+
+@final
+class Evolution(Mutation):
+    """The mutation that changes the schema."""
+
+    def __init__(self, automaton: Automaton) -> None:
+        super().__init__(EVOLVE, (), ())
+        self.automaton: Final = automaton
+        """Of the new schema, with the same handlers."""
 
 
 def evolve(body: Body, more: More, automaton: Automaton) -> Move:
@@ -24,8 +36,7 @@ def evolve(body: Body, more: More, automaton: Automaton) -> Move:
         if not _renumbered(mutation, old, new):
             more.queue.remove(mutation)
             mutation.resolve(Canceled("a state that it names is not in the new schema"))
-    if more.tracers:
-        more.trace("schema_changed", old, new)
+    more.tell(more.on.schema_changed, old, new)
     more.shell.evolved(old, new)
     return automaton.evolved(body.node)
 

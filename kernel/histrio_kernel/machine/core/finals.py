@@ -40,10 +40,10 @@ def _tell(step: Step, transition: Transition, more: More, errors: list[BaseExcep
     failed = False
     for number, call in step.calls:
         try:
-            if more.tracers:
-                more.trace("handler", transition, step.slot, number)
+            if more.on.handler:
+                more.tell(more.on.handler, transition, step.slot, number)
             call(more.owners[number], transition)
-        except BaseException as error:  # noqa: BLE001 - an interrupt, too, must leave the machine whole; it goes on up
+        except BaseException as error:
             errors.append(error)
             failed = True
             if step.enters or not isinstance(error, Exception):

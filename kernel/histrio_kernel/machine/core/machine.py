@@ -26,13 +26,16 @@ from histrio_kernel.machine.core.body import (
 from histrio_kernel.machine.core.clock import pack, tick_of, unpack
 from histrio_kernel.machine.core.drain import drain, note_error
 from histrio_kernel.machine.core.errors import MachineBusy
+from histrio_kernel.machine.core.evolving import Evolution
 from histrio_kernel.machine.core.exporting import Exported, active_of, export_of
 from histrio_kernel.machine.core.handlers import HandlerTable
+from histrio_kernel.machine.core.moves import Mutation
 from histrio_kernel.machine.core.queue import cancel_all, enqueue
-from histrio_kernel.machine.core.resolve import ADD, EVOLVE, REMOVE, SET, Op
+from histrio_kernel.machine.core.resolve import ADD, REMOVE, SET, Op
 from histrio_kernel.machine.core.results import EXECUTED, Canceled, Result
 from histrio_kernel.machine.core.schema import Schema
-from histrio_kernel.machine.core.transition import ORIGIN, Mutation, Transition
+from histrio_kernel.machine.core.source import ORIGIN
+from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.core.watching import Shell, Tracer
 
 __all__ = ["Machine"]
@@ -142,7 +145,9 @@ class Machine(Body):
             more.shell.unclaimed(error, None)
             return _GONE
         note_error(self, more, error)
-        return self._submit(more, self._mutation(ADD, called, called, cause=error))
+        mutation = self._mutation(ADD, called, called)
+        mutation.cause = error
+        return self._submit(more, mutation)
 
     def evolve(self, schema: Schema) -> Result:
         """Go on under another schema. States that both have keep their ticks; active ones that are gone leave; the rest
@@ -155,7 +160,7 @@ class Machine(Body):
         more = self._more()
         if self.flags & DISPOSED:
             return _GONE
-        return self._submit(more, self._mutation(EVOLVE, (), (), automaton=automaton))
+        return self._submit(more, self._from_here(Evolution(automaton)))
 
     def dispose(self) -> None:
         """Take no more mutations. What waits is CANCELED; a transition that runs goes on to its end."""
@@ -164,58 +169,54 @@ class Machine(Body):
         more = self._more()
         self.flags |= DISPOSED
         cancel_all(more, _GONE.reason)
-        if more.tracers:
-            more.trace("disposed")
+        more.tell(more.on.disposed)
         more.shell.disposed()
 
     def _mutate(self, op: Op | None, states: tuple[Hashable, ...], args: object) -> Result:
         """A mutation that is not known yet, or that somebody watches."""
-        automaton = self.automaton
-        node = automaton.current(self.node)
+        if op is not None and not self.flags & ~HANDLED and args is None:
+            known = self.node.moves[op.index].get(states)
+            if known is not None and self.flags and ORIGIN.get() is None:
+                assert self.more is not None
+                return drain(self, self.more, known.mutation)
+        node = self.automaton.current(self.node)
         if not self.flags and args is None:
-            self.node, delta, result = automaton.edge(node, op, states)
+            self.node, delta, result = self.automaton.edge(node, op, states)
             self.clock += delta
             return result
         if op is None:
-            op = automaton.toggled(node, states)
-        known = node.moves[op.index].get(states)
-        called = self.schema.find_all(states) if known is None else known.called
+            op = self.automaton.toggled(node, states)
+        called = self.automaton.move(node, op, states).called
         more = self._more()
         if self.flags & DISPOSED:
             return _GONE
         if self.flags & BUSY and op is REMOVE and self._is_out(called, more):
             return EXECUTED
-        return self._submit(more, self._mutation(op, states, called, args))
+        mutation = self._mutation(op, states, called)
+        mutation.args = args
+        return self._submit(more, mutation)
 
-    def _mutation(
-        self,
-        op: Op,
-        states: tuple[Hashable, ...],
-        called: tuple[int, ...],
-        args: object = None,
-        *,
-        cause: Exception | None = None,
-        automaton: Automaton | None = None,
-        dry: bool = False,
-    ) -> Mutation:
+    def _mutation(self, op: Op, states: tuple[Hashable, ...], called: tuple[int, ...]) -> Mutation:
         """A mutation, with the transition that the caller's code belongs to."""
+        return self._from_here(Mutation(op, states, called))
+
+    def _from_here(self, mutation: Mutation) -> Mutation:
+        """Note the transition in which it is asked for."""
         origin = ORIGIN.get()
-        source = None if origin is None else origin.source()
-        return Mutation(op, states, called, args, cause=cause, dry=dry, automaton=automaton, source=source)
+        if origin is not None:
+            mutation.source = origin.source()
+        return mutation
 
     def _submit(self, more: More, mutation: Mutation) -> Result:
         """Run a mutation now, or let it wait if one runs."""
-        if self.flags & BUSY:
-            queued = enqueue(more, self.schema, mutation)
-            if more.tracers and queued.is_new:
-                more.trace("queued", mutation)
-            return queued
-        more.queue.append(mutation)
-        if more.tracers:
-            more.trace("queued", mutation)
-        drain(self, more)
-        assert mutation.result is not None
-        return mutation.result
+        if not self.flags & BUSY:
+            if more.on.queued:
+                more.tell(more.on.queued, mutation)
+            return drain(self, more, mutation)
+        queued = enqueue(more, self.schema, mutation)
+        if more.on.queued and queued.is_new:
+            more.tell(more.on.queued, mutation)
+        return queued
 
     def _dry_run(self, op: Op, states: tuple[Hashable, ...], args: object) -> Result:
         """Ask the relations, and the handlers if there are any."""
@@ -224,7 +225,9 @@ class Machine(Body):
             return EXECUTED if move.refusal is None else move.refusal
         if self.flags & DISPOSED:
             return _GONE
-        return self._submit(self._more(), self._mutation(op, states, move.called, args, dry=True))
+        mutation = self._mutation(op, states, move.called)
+        mutation.args, mutation.dry = args, True
+        return self._submit(self._more(), mutation)
 
     def _is_out(self, called: tuple[int, ...], more: More) -> bool:
         """Whether a remove has nothing to do: its states are not active nor about to be, and nothing waits."""
@@ -374,7 +377,7 @@ class Machine(Body):
 
     def _retrace(self, more: More, tracers: tuple[Tracer, ...]) -> None:
         """Other tracers."""
-        more.tracers = tracers
+        more.set_tracers(tracers)
         self.flags = self.flags | TRACED if tracers else self.flags & ~TRACED
 
     # -- beyond one life -----------------------------------------------------------------------------------------------

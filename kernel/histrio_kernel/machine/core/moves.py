@@ -15,9 +15,10 @@ import attrs
 
 from histrio_kernel.machine.core.handlers import Call, Slot
 from histrio_kernel.machine.core.resolve import Op
-from histrio_kernel.machine.core.results import Canceled, Executed
+from histrio_kernel.machine.core.results import Canceled, Executed, Ticket
+from histrio_kernel.machine.core.source import Source
 
-__all__ = ["NOWHERE", "Edge", "Move", "Node", "Step"]
+__all__ = ["NOWHERE", "Edge", "Move", "Mutation", "Node", "Step"]
 
 Edge: TypeAlias = "tuple[Node, int, Executed | Canceled]"
 """What a mutation without handlers comes to: the next node after the auto transition, the clock delta, the result."""
@@ -55,7 +56,7 @@ class Node:
         self.toggle: Final[dict[tuple[Hashable, ...], Edge]] = {}
         self.moves: Final[tuple[dict[tuple[Hashable, ...], Move], ...]] = ({}, {}, {}, {})
         """By the number of the `Op`: the moves, for machines that are watched or handled."""
-        self.auto: Move | None | bool = False
+        self.auto: Move | bool | None = False
         """The auto transition that follows a change to this node, None for none; False when it is not known."""
 
     def __repr__(self) -> str:
@@ -68,6 +69,42 @@ class Node:
         for moves in self.moves:
             moves.clear()
         self.auto = False
+
+
+# Most mutations have no arguments, no error, no ticket; and one with neither is made once for each move and shared by
+# all its transitions. So this class, and that of transitions, keep their rare attributes as defaults of the class: an instance stores
+# what it has, which halves the cost of making one.
+
+
+class Mutation:
+    """What was asked for: an operation, the states as given and as numbers, arguments, and where it came from."""
+
+    args: object = None
+    cause: BaseException | None = None
+    """The error that it reports: `exception` is called because of it."""
+    dry: bool = False
+    move: Move | None = None
+    """What it will be, if that is known already."""
+    source: Source | None = None
+    """The transition in which it was asked for; None from outside of any."""
+    ticket: Ticket | None = None
+
+    def __init__(self, op: Op, states: tuple[Hashable, ...], called: tuple[int, ...]) -> None:
+        self.op: Final = op
+        self.states = states
+        self.called = called
+
+    def renumber(self, called: tuple[int, ...]) -> None:
+        """The machine has another schema, in which the states that were named have these numbers."""
+        self.states = self.called = called
+
+    def resolve(self, result: Executed | Canceled) -> None:
+        """It is over."""
+        if self.ticket is not None:
+            self.ticket.resolve(result)
+
+    def __repr__(self) -> str:
+        return f"<Mutation {self.op} {self.called}{' dry' if self.dry else ''}>"
 
 
 @final
@@ -96,4 +133,11 @@ class Move:
     closing: Step | None
     """`any_state.entered`."""
     starts_auto: bool
+    """Whether it changes something, and is such that auto states are called after it."""
     calls_exception: bool
+    mutation: Mutation
+    """What asked for it, if it came without arguments and from outside of any transition."""
+
+    def __attrs_post_init__(self) -> None:
+        """The mutation knows where it leads."""
+        self.mutation.move = self

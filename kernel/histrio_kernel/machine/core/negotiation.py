@@ -54,8 +54,8 @@ def _vetoed(step: Step) -> Canceled:
 def _accepts(step: Step, transition: Transition, more: More) -> bool:
     """Ask the handlers of one slot; the first veto stops the rest."""
     for number, call in step.calls:
-        if more.tracers:
-            more.trace("handler", transition, step.slot, number)
+        if more.on.handler:
+            more.tell(more.on.handler, transition, step.slot, number)
         answer = call(more.owners[number], transition)
         if answer is False:
             return False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from histrio_kernel.machine.core.body import More
 from histrio_kernel.machine.core.errors import QueueFull
+from histrio_kernel.machine.core.moves import Mutation
+from histrio_kernel.machine.core.resolve import EVOLVE
 from histrio_kernel.machine.core.results import Canceled, Queued, Ticket
 from histrio_kernel.machine.core.schema import Schema
-from histrio_kernel.machine.core.transition import Mutation
 
 __all__ = ["cancel_all", "enqueue"]
 
@@ -50,7 +51,7 @@ def _is_plain(schema: Schema, mutation: Mutation) -> bool:
     return (
         mutation.args is None
         and mutation.cause is None
-        and mutation.automaton is None
+        and mutation.op is not EVOLVE
         and not mutation.dry
         and schema.multi.isdisjoint(mutation.called)
     )

@@ -83,9 +83,7 @@ class Resolver:
 
     def auto_candidates(self, active: Sequence[int]) -> tuple[int, ...]:
         """The inactive auto states that no active state removes, in the order of the schema."""
-        return tuple(
-            name for name in self._autos if name not in active and self._removed_by[name].isdisjoint(active)
-        )
+        return tuple(name for name in self._autos if name not in active and self._removed_by[name].isdisjoint(active))
 
     def settle(self, names: Sequence[int]) -> Sequence[int]:
         """What is left of `names` when nothing lacks a requirement and nothing is removed by another."""

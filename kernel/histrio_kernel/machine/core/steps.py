@@ -16,8 +16,13 @@ __all__ = ["closing_step", "final_steps", "negotiation_steps"]
 
 
 def negotiation_steps(
-    handlers: Compiled, active: Sequence[int], target: Sequence[int], exits: Sequence[int], enters: Sequence[int],
-    *, stays: bool,
+    handlers: Compiled,
+    active: Sequence[int],
+    target: Sequence[int],
+    exits: Sequence[int],
+    enters: Sequence[int],
+    *,
+    stays: bool,
 ) -> Iterator[Step]:
     """Who is asked: what leaves, what enters, what stays (not in a remove), every pair, and at last `any_state`."""
     for state in exits:

@@ -1,92 +1,29 @@
-"""A mutation is what was asked for; a transition is what becomes of it, as handlers, tracers and waits see it."""
+"""A transition is what becomes of a mutation, as handlers, tracers and waits see it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from contextvars import ContextVar
-from typing import Final, Protocol, final
+from typing import Final, final
 
-import attrs
-
-from histrio_kernel.machine.core.automaton import Automaton
 from histrio_kernel.machine.core.clock import tick_of, unpack
-from histrio_kernel.machine.core.moves import Move
+from histrio_kernel.machine.core.moves import Move, Mutation
 from histrio_kernel.machine.core.resolve import Op
-from histrio_kernel.machine.core.results import Canceled, Executed, Ticket
+from histrio_kernel.machine.core.results import Canceled, Executed
 from histrio_kernel.machine.core.schema import Schema
+from histrio_kernel.machine.core.source import Source
 
-__all__ = ["ORIGIN", "Mutation", "Origin", "Source", "Transition"]
-
-
-@attrs.frozen
-class Source:
-    """Where a mutation was made: in which transition of which machine. Numbers, so that it keeps nothing alive."""
-
-    machine: str
-    """The machine's name."""
-    transition: int
-    """Its number in that machine, from 1."""
-    tick: int
-    """The sum of that machine's ticks when the transition began."""
-
-    def source(self) -> Source:
-        """Itself: it can stand in `ORIGIN`."""
-        return self
-
-
-@final
-class Mutation:
-    """What was asked for: an operation, the states as given and as numbers, arguments, and where it came from."""
-
-    __slots__ = ("args", "automaton", "called", "cause", "dry", "move", "op", "result", "source", "states", "ticket")
-
-    def __init__(
-        self,
-        op: Op,
-        states: tuple[Hashable, ...],
-        called: tuple[int, ...],
-        args: object = None,
-        *,
-        cause: BaseException | None = None,
-        dry: bool = False,
-        move: Move | None = None,
-        automaton: Automaton | None = None,
-        source: Source | None = None,
-    ) -> None:
-        self.op: Final = op
-        self.states = states
-        self.called = called
-        self.args: Final = args
-        self.cause: Final = cause
-        """The error that it reports: `exception` is called because of it."""
-        self.dry: Final = dry
-        self.move: Final = move
-        """Of an auto transition, what it will be."""
-        self.automaton: Final = automaton
-        """Of an `evolve`, the one of the new schema."""
-        self.source: Final = source
-        self.ticket: Ticket | None = None
-        self.result: Executed | Canceled | None = None
-
-    def renumber(self, called: tuple[int, ...]) -> None:
-        """The machine has another schema, in which the states that were named have these numbers."""
-        self.states = self.called = called
-
-    def resolve(self, result: Executed | Canceled) -> None:
-        """It is over."""
-        self.result = result
-        if self.ticket is not None:
-            self.ticket.resolve(result)
-
-    def __repr__(self) -> str:
-        return f"<Mutation {self.op} {self.called}{' dry' if self.dry else ''}>"
+__all__ = ["Transition"]
 
 
 @final
 class Transition:
     """One mutation being worked off. It is the handlers' argument, and must not be changed by them."""
 
-    __slots__ = ("after", "before", "error", "move", "mutation", "number", "result", "rolled_back", "schema")
+    result: Executed | Canceled | None = None
+    """None until it is over."""
+    error: BaseException | None = None
+    """The first that a handler raised."""
+    rolled_back: tuple[int, ...] = ()
+    """The states that had entered and left again because a final handler failed."""
 
     def __init__(self, mutation: Mutation, move: Move, schema: Schema, before: int, number: int) -> None:
         self.mutation: Final = mutation
@@ -98,12 +35,6 @@ class Transition:
         self.after = before
         """The machine's clock as the transition has moved it so far."""
         self.number: Final = number
-        self.result: Executed | Canceled | None = None
-        """None until it is over."""
-        self.error: BaseException | None = None
-        """The first that a handler raised."""
-        self.rolled_back: tuple[int, ...] = ()
-        """The states that had entered and left again because a final handler failed."""
 
     def __repr__(self) -> str:
         sign = ("?" if self.dry else "") + ("a" if self.move.is_auto else "") + self.op.sign
@@ -171,15 +102,3 @@ class Transition:
     def as_source(self, machine: str) -> Source:
         """What a mutation made within it says about where it came from."""
         return Source(machine, self.number, sum(unpack(self.before, len(self.schema))))
-
-
-class Origin(Protocol):
-    """What can say in which transition the present code runs."""
-
-    def source(self) -> Source | None:
-        """That transition, None if there is none."""
-        ...
-
-
-ORIGIN: Final[ContextVar[Origin | None]] = ContextVar("histrio machine origin", default=None)
-"""The machine in whose handlers or tracers the present code runs, or the `Source` of the task that runs it."""

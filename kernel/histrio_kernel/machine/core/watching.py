@@ -12,8 +12,9 @@ import logging
 from typing import Final
 
 from histrio_kernel.machine.core.handlers import Slot
+from histrio_kernel.machine.core.moves import Mutation
 from histrio_kernel.machine.core.schema import Schema
-from histrio_kernel.machine.core.transition import Mutation, Transition
+from histrio_kernel.machine.core.transition import Transition
 
 __all__ = ["Shell", "Tracer"]
 
