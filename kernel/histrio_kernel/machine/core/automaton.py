@@ -25,7 +25,7 @@ from histrio_kernel.machine.core.moves import Edge, Move, Mutation, Node
 from histrio_kernel.machine.core.resolve import ADD, EVOLVE, REMOVE, SET, Op, Resolver
 from histrio_kernel.machine.core.results import EXECUTED, Canceled
 from histrio_kernel.machine.core.schema import Schema
-from histrio_kernel.machine.core.steps import closing_step, final_steps, negotiation_steps
+from histrio_kernel.machine.core.steps import final_steps, negotiation_steps
 
 __all__ = ["EDGES_MAX", "Automaton", "shared_automaton"]
 
@@ -173,7 +173,7 @@ class Automaton:
             delta=0,
             asks=(),
             tells=(),
-            closing=None,
+            schema=self.schema,
             starts_auto=False,
             calls_exception=self.schema.exception in called,
             mutation=Mutation(op, called, called),
@@ -210,7 +210,7 @@ class Automaton:
             delta=delta,
             asks=tuple(steps) if handlers and op is not EVOLVE else (),
             tells=tuple(final_steps(handlers, exits, enters)) if handlers else (),
-            closing=closing_step(handlers),
+            schema=self.schema,
             starts_auto=op is EVOLVE or (bool(delta) and not is_auto and not self._is_quiet(op, called)),
             calls_exception=self.schema.exception in called,
             mutation=Mutation(op, called, called),

@@ -23,7 +23,7 @@ from histrio_kernel.machine.core.results import EXECUTED, Canceled, Executed
 from histrio_kernel.machine.core.source import ORIGIN, Source
 from histrio_kernel.machine.core.transition import Transition
 
-__all__ = ["drain", "note_error"]
+__all__ = ["drain", "drain_handled", "note_error"]
 
 AUTO_FAILURES_MAX: Final = 16
 """Auto transitions that were cancelled by an error of a handler, in one drain; then it starts no more of them.
@@ -51,15 +51,55 @@ def drain(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
         return result
     finally:
         more.current = None
-        more.auto_failures = 0
-        more.no_autos = False
-        body.flags &= ~(BUSY | QUEUED)
-        if more.queue:
-            body.flags |= QUEUED
-        if more.change:
-            _make_changes(more)
+        body.flags &= ~BUSY
+        _clean_up(body, more)
         if origin is not None:
             ORIGIN.reset(origin)
+
+
+def drain_handled(body: Body, more: More, move: Move) -> Executed | Canceled:
+    """The same for a machine with handlers and nothing else that counts, and a mutation that is nothing but its move.
+
+    Only what is unusual goes the long way: an error, an auto transition, what handlers have queued.
+    """
+    assert body.flags == HANDLED
+    origin = ORIGIN.set(more)
+    body.flags = HANDLED | BUSY
+    more.transitions = number = more.transitions + 1
+    more.current = transition = Transition(move.mutation, move, body.clock, number)
+    try:
+        if move.refusal is not None:
+            transition.result = move.refusal
+        elif move.asks:
+            _negotiate(body, more, transition)
+        if transition.result is None:
+            body.node = move.after
+            body.clock = transition.after = transition.before + move.delta
+            if move.tells:
+                finish(body, transition, more)
+            if transition.result is None:
+                transition.result = EXECUTED
+        result = _follow(body, more, transition)
+        if more.queue or body.flags != HANDLED | BUSY:
+            _end(body, more, more.drain_max - 1)
+        return result
+    finally:
+        more.current = None
+        body.flags &= ~BUSY
+        if more.queue or more.change or more.auto_failures:
+            _clean_up(body, more)
+        ORIGIN.reset(origin)
+
+
+def _clean_up(body: Body, more: More) -> None:
+    """What an unusual drain leaves behind."""
+    more.auto_failures = 0
+    more.no_autos = False
+    body.flags &= ~QUEUED
+    if more.queue:
+        body.flags |= QUEUED
+    if more.change:
+        _make_changes(more)
 
 
 def _work_off(body: Body, more: More, left: int) -> int:
@@ -99,6 +139,7 @@ def _give_up(body: Body, more: More) -> None:
     waiting = len(more.queue)
     cancel_all(more, _had_its(more))
     more.no_autos = True
+    more.auto_failures = AUTO_FAILURES_MAX
     error = DrainStuck(
         f"after {more.drain_max} transitions in one go {waiting} mutations still waited and are canceled: handlers or "
         "tracers keep queueing mutations for each other; break the circle, or raise drain_max"
@@ -112,8 +153,12 @@ def _run(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
     """One mutation from its turn to its result, and what is to come next."""
     if more.change:
         _make_changes(more)
-    transition = _perform(body, more, mutation)
-    result = transition.result
+    return _follow(body, more, _perform(body, more, mutation))
+
+
+def _follow(body: Body, more: More, transition: Transition) -> Executed | Canceled:
+    """What comes next; the transition's result."""
+    mutation, result = transition.mutation, transition.result
     assert result is not None
     if transition.error is not None or mutation.cause is not None or body.flags & FAILED:
         _conclude_error(body, more, transition)
@@ -141,7 +186,7 @@ def _perform(body: Body, more: More, mutation: Mutation) -> Transition:
     """Resolve, negotiate, move, tell."""
     move = _move(body, more, mutation)
     more.transitions += 1
-    transition = Transition(mutation, move, body.automaton.schema, body.clock, more.transitions)
+    transition = Transition(mutation, move, body.clock, more.transitions)
     more.current = transition
     if body.flags & TRACED:
         more.tell(more.on.init, transition)
@@ -199,7 +244,7 @@ def _apply(body: Body, more: More, transition: Transition) -> None:
         more.shell.moved(transition)
     if more.on.finals:
         more.tell(more.on.finals, transition)
-    if move.tells or move.closing is not None:
+    if move.tells:
         finish(body, transition, more)
     if transition.result is None:
         transition.result = EXECUTED

@@ -20,35 +20,40 @@ __all__ = ["finish"]
 
 def finish(body: Body, transition: Transition, more: More) -> None:
     """Call the final handlers. `transition.error` and `.result` tell of a failure."""
-    move = transition.move
-    errors: list[BaseException] = []
-    for step in move.tells:
-        failed = _tell(step, transition, more, errors)
-        interrupted = failed and not isinstance(errors[-1], Exception)
-        if failed and (step.enters or interrupted):
-            first = move.enters.index(step.state) if step.enters else 0
-            _roll_back(body, transition, more, move.enters[first:])
+    owners, at = more.owners, 0
+    try:
+        for step, number, call in transition.move.tells:
+            if more.on.handler:
+                more.tell(more.on.handler, transition, step.slot, number)
+            call(owners[number], transition)
+            at += 1
+    except BaseException as error:
+        _go_on(body, transition, more, at, error)
+
+
+def _go_on(body: Body, transition: Transition, more: More, at: int, error: BaseException) -> None:
+    """The handler number `at` has failed. If it was one of a state that left, those behind it are told all the same."""
+    move, errors = transition.move, [error]
+    for step, number, call in move.tells[at + 1 :]:
+        if _stops(move.tells[at][0], errors[-1]) or step.closes:
             break
-    if move.closing is not None and not errors:
-        _tell(move.closing, transition, more, errors)
-    if errors:
-        _fail(transition, errors)
-
-
-def _tell(step: Step, transition: Transition, more: More, errors: list[BaseException]) -> bool:
-    """Tell the handlers of one slot; whether one failed. The first failure of an `entered` stops its others."""
-    failed = False
-    for number, call in step.calls:
+        at += 1
         try:
             if more.on.handler:
                 more.tell(more.on.handler, transition, step.slot, number)
             call(more.owners[number], transition)
-        except BaseException as error:
-            errors.append(error)
-            failed = True
-            if step.enters or not isinstance(error, Exception):
-                break
-    return failed
+        except BaseException as another:
+            errors.append(another)
+    last = move.tells[at][0]
+    if _stops(last, errors[-1]) and not last.closes:
+        first = move.enters.index(last.state) if last.enters else 0
+        _roll_back(body, transition, more, move.enters[first:])
+    _fail(transition, errors)
+
+
+def _stops(step: Step, error: BaseException) -> bool:
+    """Whether nobody behind a handler that failed so is told."""
+    return step.enters or step.closes or not isinstance(error, Exception)
 
 
 def _fail(transition: Transition, errors: list[BaseException]) -> None:

@@ -24,7 +24,7 @@ from histrio_kernel.machine.core.body import (
     More,
 )
 from histrio_kernel.machine.core.clock import pack, tick_of, unpack
-from histrio_kernel.machine.core.drain import drain, note_error
+from histrio_kernel.machine.core.drain import drain, drain_handled, note_error
 from histrio_kernel.machine.core.errors import MachineBusy
 from histrio_kernel.machine.core.evolving import Evolution
 from histrio_kernel.machine.core.exporting import Exported, active_of, export_of
@@ -174,11 +174,11 @@ class Machine(Body):
 
     def _mutate(self, op: Op | None, states: tuple[Hashable, ...], args: object) -> Result:
         """A mutation that is not known yet, or that somebody watches."""
-        if op is not None and not self.flags & ~HANDLED and args is None:
-            known = self.node.moves[op.index].get(states)
-            if known is not None and self.flags and ORIGIN.get() is None:
+        if self.flags == HANDLED and args is None and op is not None:
+            move = self.node.moves[op.index].get(states)
+            if move is not None and ORIGIN.get() is None:
                 assert self.more is not None
-                return drain(self, self.more, known.mutation)
+                return drain_handled(self, self.more, move)
         node = self.automaton.current(self.node)
         if not self.flags and args is None:
             self.node, delta, result = self.automaton.edge(node, op, states)

@@ -16,9 +16,10 @@ import attrs
 from histrio_kernel.machine.core.handlers import Call, Slot
 from histrio_kernel.machine.core.resolve import Op
 from histrio_kernel.machine.core.results import Canceled, Executed, Ticket
+from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.source import Source
 
-__all__ = ["NOWHERE", "Edge", "Move", "Mutation", "Node", "Step"]
+__all__ = ["NOWHERE", "Edge", "Move", "Mutation", "Node", "Said", "Step"]
 
 Edge: TypeAlias = "tuple[Node, int, Executed | Canceled]"
 """What a mutation without handlers comes to: the next node after the auto transition, the clock delta, the result."""
@@ -30,14 +31,18 @@ NOWHERE: Final = -1
 @final
 @attrs.frozen(eq=False)
 class Step:
-    """One slot for which the handlers of some bindings are to be called, in the order of the bindings."""
+    """One slot that a transition calls handlers for."""
 
     slot: Slot
-    calls: tuple[tuple[int, Call], ...]
-    """The number of the binding, and its function."""
     state: int = NOWHERE
     """Of a negotiation, the state that a veto lets go of in an auto transition; of a final, the one that moved."""
     enters: bool = False
+    closes: bool = False
+    """It is `any_state.entered`, which is told only if all went well."""
+
+
+Said: TypeAlias = "tuple[Step, int, Call]"
+"""A step, the number of a binding that has a handler for it, and the handler."""
 
 
 @final
@@ -126,12 +131,11 @@ class Move:
     """Those of the outcome that are inactive, or Multi and called."""
     delta: int
     """What it adds to the clock."""
-    asks: Sequence[Step]
+    asks: Sequence[Said]
     """The negotiation, in order; empty without handlers."""
-    tells: Sequence[Step]
-    """The final handlers of the states that leave and enter, in order."""
-    closing: Step | None
-    """`any_state.entered`."""
+    tells: Sequence[Said]
+    """The final handlers of the states that leave, of those that enter, and `any_state.entered`, in order."""
+    schema: Schema
     starts_auto: bool
     """Whether it changes something, and is such that auto states are called after it."""
     calls_exception: bool

@@ -21,47 +21,51 @@ def negotiate(automaton: Automaton, transition: Transition, more: More) -> Cance
     move = transition.move
     if move.is_auto:
         return _negotiate_auto(automaton, transition, more)
-    for step in move.asks:
-        if not _accepts(step, transition, more):
-            return _vetoed(step)
+    owners = more.owners
+    for step, number, call in move.asks:
+        if more.on.handler:
+            more.tell(more.on.handler, transition, step.slot, number)
+        answer = call(owners[number], transition)
+        if answer is not None and answer is not True:
+            return _vetoed(step, answer)
     return move
 
 
 def _negotiate_auto(automaton: Automaton, transition: Transition, more: More) -> Canceled | Move:
-    """Each auto state is accepted or let go for itself; a veto that is about no auto state cancels all."""
+    """Each auto state is accepted or let go for itself; a veto that is about no auto state cancels all.
+
+    What is about a state that was let go is not asked any more, in further bindings neither.
+    """
     move = transition.move
     autos = automaton.schema.autos
     let_go: set[int] = set()
-    for step in move.asks:
+    for step, number, call in move.asks:
         if step.state in let_go:
             continue
         if step.slot.kind is Kind.ANY_MAY_ENTER and let_go.issuperset(move.after.active):
             return _NO_TARGET
-        if not _accepts(step, transition, more):
+        if more.on.handler:
+            more.tell(more.on.handler, transition, step.slot, number)
+        answer = call(more.owners[number], transition)
+        if answer is not None and answer is not True:
+            veto = _vetoed(step, answer)
             if step.state not in autos:
-                return _vetoed(step)
+                return veto
             let_go.add(step.state)
     if not let_go:
         return move
     return _NO_TARGET if let_go.issuperset(move.after.active) else automaton.revise(move, let_go)
 
 
-def _vetoed(step: Step) -> Canceled:
-    """What a transition comes to that a handler vetoed."""
-    return Canceled(f"vetoed by {step.slot}")
+def _vetoed(step: Step, answer: object) -> Canceled:
+    """What a transition comes to that a handler vetoed.
 
-
-def _accepts(step: Step, transition: Transition, more: More) -> bool:
-    """Ask the handlers of one slot; the first veto stops the rest."""
-    for number, call in step.calls:
-        if more.on.handler:
-            more.tell(more.on.handler, transition, step.slot, number)
-        answer = call(more.owners[number], transition)
-        if answer is False:
-            return False
-        if answer is not None and answer is not True:
-            raise TypeError(
-                f"the handler of {step.slot} returned {answer!r}: only False vetoes, True or None accepts; "
-                "a test of a value should say so, as in `return bool(value)`"
-            )
-    return True
+    Raises:
+        TypeError: the handler returned neither a bool nor None.
+    """
+    if answer is False:
+        return Canceled(f"vetoed by {step.slot}")
+    raise TypeError(
+        f"the handler of {step.slot} returned {answer!r}: only False vetoes, True or None accepts; "
+        "a test of a value should say so, as in `return bool(value)`"
+    )

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from histrio_kernel.machine.core.handlers import Compiled, Kind
-from histrio_kernel.machine.core.moves import NOWHERE, Step
+from histrio_kernel.machine.core.moves import NOWHERE, Said, Step
 
-__all__ = ["closing_step", "final_steps", "negotiation_steps"]
+__all__ = ["final_steps", "negotiation_steps"]
 
 
 def negotiation_steps(
@@ -23,7 +23,7 @@ def negotiation_steps(
     enters: Sequence[int],
     *,
     stays: bool,
-) -> Iterator[Step]:
+) -> Iterator[Said]:
     """Who is asked: what leaves, what enters, what stays (not in a remove), every pair, and at last `any_state`."""
     for state in exits:
         yield from _step(handlers, Kind.MAY_EXIT, state, about=NOWHERE)
@@ -41,23 +41,29 @@ def negotiation_steps(
     yield from _step(handlers, Kind.ANY_MAY_ENTER, about=NOWHERE)
 
 
-def final_steps(handlers: Compiled, exits: Sequence[int], enters: Sequence[int]) -> Iterator[Step]:
-    """Who is told: what left, then what entered."""
+def final_steps(handlers: Compiled, exits: Sequence[int], enters: Sequence[int]) -> Iterator[Said]:
+    """Who is told: what left, what entered, and at last `any_state`."""
     for state in exits:
         yield from _step(handlers, Kind.EXITED, state, about=state)
     for state in enters:
         yield from _step(handlers, Kind.ENTERED, state, about=state, enters=True)
-
-
-def closing_step(handlers: Compiled) -> Step | None:
-    """Who is told last, if all went well."""
-    return next(_step(handlers, Kind.ANY_ENTERED, about=NOWHERE), None)
+    yield from _step(handlers, Kind.ANY_ENTERED, about=NOWHERE, closes=True)
 
 
 def _step(
-    handlers: Compiled, kind: Kind, state: int = -1, first: int = -1, *, about: int, enters: bool = False
-) -> Iterator[Step]:
-    """The step for one slot, if it has handlers."""
+    handlers: Compiled,
+    kind: Kind,
+    state: int = -1,
+    first: int = -1,
+    *,
+    about: int,
+    enters: bool = False,
+    closes: bool = False,
+) -> Iterator[Said]:
+    """The handlers for one slot, in the order of the bindings."""
     found = handlers.find(kind, state, first)
     if found is not None:
-        yield Step(found[0], found[1], about, enters)
+        slot, calls = found
+        step = Step(slot, about, enters, closes)
+        for number, call in calls:
+            yield step, number, call

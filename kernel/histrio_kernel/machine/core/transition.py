@@ -25,11 +25,10 @@ class Transition:
     rolled_back: tuple[int, ...] = ()
     """The states that had entered and left again because a final handler failed."""
 
-    def __init__(self, mutation: Mutation, move: Move, schema: Schema, before: int, number: int) -> None:
+    def __init__(self, mutation: Mutation, move: Move, before: int, number: int) -> None:
         self.mutation: Final = mutation
         self.move = move
         """What it leads to by the relations; of an auto transition, after vetoes another one."""
-        self.schema: Final = schema
         self.before: Final = before
         """The machine's clock when it began."""
         self.after = before
@@ -39,6 +38,11 @@ class Transition:
     def __repr__(self) -> str:
         sign = ("?" if self.dry else "") + ("a" if self.move.is_auto else "") + self.op.sign
         return f"<Transition {self.number} {sign}{self.schema.spell(self.called)}: {'running' if self.result is None else self.result}>"
+
+    @property
+    def schema(self) -> Schema:
+        """Of the machine, when the transition began."""
+        return self.move.schema
 
     @property
     def op(self) -> Op:
