@@ -239,8 +239,7 @@ def failures(case: Case, edges_max: int = EDGES_MAX) -> list[str]:
 
 def cases_of(path: Path) -> Iterator[Case]:
     """The cases of a .jsonl or .jsonl.gz file."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
         for line in lines:
             if line.strip():
                 case: Case = json.loads(line)

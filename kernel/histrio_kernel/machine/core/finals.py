@@ -34,19 +34,19 @@ def finish(body: Body, transition: Transition, more: More) -> None:
 def _go_on(body: Body, transition: Transition, more: More, at: int, error: BaseException) -> None:
     """The handler number `at` has failed. If it was one of a state that left, those behind it are told all the same."""
     move, errors = transition.move, [error]
+    failed = move.tells[at][0]
     for step, number, call in move.tells[at + 1 :]:
-        if _stops(move.tells[at][0], errors[-1]) or step.closes:
+        if _stops(failed, errors[-1]) or step.closes:
             break
-        at += 1
         try:
             if more.on.handler:
                 more.tell(more.on.handler, transition, step.slot, number)
             call(more.owners[number], transition)
-        except BaseException as another:
+        except BaseException as another:  # noqa: BLE001 - as above
             errors.append(another)
-    last = move.tells[at][0]
-    if _stops(last, errors[-1]) and not last.closes:
-        first = move.enters.index(last.state) if last.enters else 0
+            failed = step
+    if _stops(failed, errors[-1]) and not failed.closes:
+        first = move.enters.index(failed.state) if failed.enters else 0
         _roll_back(body, transition, more, move.enters[first:])
     _fail(transition, errors)
 
