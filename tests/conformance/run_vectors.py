@@ -53,26 +53,41 @@ class Snapshot(TypedDict):
 Nested = TypedDict("Nested", {"in": str, "op": str, "states": list[str], "result": str}, total=False)
 
 
-class Step(Operation, Snapshot, total=False):
-    """One mutation from outside, and what came of it."""
+class _Outcome(Operation, Snapshot):
+    """What every step has."""
 
     result: str
+
+
+class Step(_Outcome, total=False):
+    """One mutation from outside, and what came of it."""
+
     txs: list[str]
     calls: list[str] | None
     nested: list[Nested] | None
 
 
-class Case(TypedDict, total=False):
-    """One line of a file."""
+class Relations(TypedDict):
+    """A schema, of which the number of a state is its place in `states`."""
 
-    id: str
     states: list[str]
     schema: dict[str, dict[str, object]]
+
+
+class _Script(Relations):
+    """What every case has."""
+
+    id: str
+    init: Snapshot
+    steps: list[Step]
+
+
+class Case(_Script, total=False):
+    """One line of a file."""
+
     handlers_all: bool
     handlers: dict[str, Behaviour] | None
     handlers2: dict[str, Behaviour] | None
-    init: Snapshot
-    steps: list[Step]
 
 
 class Panic(Exception):
@@ -212,7 +227,7 @@ class Replay:
             yield f"  {where} ({kind}): {what}\n    expected {expected}\n    got      {got}"
 
 
-def schema_of(case: Case) -> Schema:
+def schema_of(case: Relations) -> Schema:
     """The schema of a case, its states in the order of the case."""
     rows: dict[str, dict[str, object]] = {}
     for name in case["states"]:

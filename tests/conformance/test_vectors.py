@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.conformance.run_vectors import OWN, VECTORS, cases_of, failures, main, schema_of
 
 from histrio_kernel.machine.core.automaton import EDGES_MAX, Automaton
 from histrio_kernel.machine.core.machine import Machine
 from histrio_kernel.machine.core.schema import Schema
-from tests.conformance.run_vectors import OWN, VECTORS, cases_of, failures, main, schema_of
 
 
 @pytest.mark.parametrize("edges_max", [EDGES_MAX, 3])

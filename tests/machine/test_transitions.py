@@ -3,17 +3,17 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from histrio_kernel.machine.core.errors import DrainStuck, QueueFull
-from histrio_kernel.machine.core.handlers import Handler, HandlerTable, Kind, Slot
-from histrio_kernel.machine.core.machine import Machine
-from histrio_kernel.machine.core.results import EXECUTED, Canceled, Queued, Result
-from histrio_kernel.machine.core.schema import Definition, Schema
-from histrio_kernel.machine.core.transition import Transition
 from tests.effort import count
 from tests.machine.drawn import mutate, mutations, schemas, slots
 from tests.machine.lab import Keeper, Lab, Oops, raises, vetoes
 from tests.machine.test_resolution import assert_consistent
+
+from histrio_kernel.machine.core.errors import DrainStuck, QueueFull
+from histrio_kernel.machine.core.handlers import Handler, HandlerTable, Kind, Slot
+from histrio_kernel.machine.core.machine import Machine
+from histrio_kernel.machine.core.results import EXECUTED, Canceled, Queued, Result, Ticket
+from histrio_kernel.machine.core.schema import Definition, Schema
+from histrio_kernel.machine.core.transition import Transition
 
 PLAIN = Definition()
 MULTI = Definition(multi=True)
@@ -82,9 +82,7 @@ def test_a_remove_of_what_is_about_to_enter_is_queued() -> None:
 def test_a_vetoed_auto_state_does_not_come_back() -> None:
     """M2: an auto state that a handler vetoed stays out, also if another auto state that enters adds it."""
     auto = Definition(auto=True)
-    lab = Lab(
-        {"go": PLAIN, "no": auto, "yes": Definition(auto=True, add=["no"])}, {Slot(Kind.MAY_ENTER, "no"): vetoes}
-    )
+    lab = Lab({"go": PLAIN, "no": auto, "yes": Definition(auto=True, add=["no"])}, {Slot(Kind.MAY_ENTER, "no"): vetoes})
 
     assert lab.machine.add("go")
 
@@ -252,7 +250,11 @@ def test_a_drain_without_end_is_ended() -> None:
     """M9: after `drain_max` transitions what waits is CANCELED and the machine has an `exception`."""
     machine = Machine(Schema({"m": MULTI}), drain_max=10)
     queued: list[Result] = []
-    machine.bind(HandlerTable([Handler(entered("m"), lambda owner, transition: queued.append(machine.add("m")))]))
+
+    def again(owner: object, transition: Transition) -> None:
+        queued.append(machine.add("m"))
+
+    machine.bind(HandlerTable([Handler(entered("m"), again)]))
 
     assert machine.add("m")
 
@@ -269,7 +271,8 @@ def test_a_drain_without_end_is_ended() -> None:
 @given(data=st.data(), schema=schemas())
 def test_whatever_handlers_do_the_machine_is_whole(data: st.DataObject, schema: Schema) -> None:
     """M3, M5: with handlers that veto, raise and mutate at random it stays consistent, and every ticket gets a result."""
-    machine, tickets = Machine(schema, drain_max=60), []
+    machine = Machine(schema, drain_max=60)
+    tickets: list[Ticket] = []
     machine.set_shell(Keeper())
 
     def act(owner: object, transition: Transition) -> object:

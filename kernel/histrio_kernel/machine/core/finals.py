@@ -42,7 +42,7 @@ def _go_on(body: Body, transition: Transition, more: More, at: int, error: BaseE
             if more.on.handler:
                 more.tell(more.on.handler, transition, step.slot, number)
             call(more.owners[number], transition)
-        except BaseException as another:  # noqa: BLE001 - as above
+        except BaseException as another:
             errors.append(another)
             failed = step
     if _stops(failed, errors[-1]) and not failed.closes:

@@ -136,7 +136,7 @@ class Machine(Body):
         `machine.error` holds it from now until `exception` ends, also if the relations or a handler refuse it; then
         the shell's `unclaimed` gets it too. It passes a full queue.
         """
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception):  # pyright: ignore[reportUnnecessaryIsInstance] - Cancelled is caught so
             raise TypeError(f"{error!r} is no error of a program: only an Exception can become a state of a machine")
         exception = self.schema.exception
         called = self.schema.find_all((exception,) if state is None else (state, exception))

@@ -110,7 +110,8 @@ class Schema:
         for name, definition in complete.items():
             _check(name, definition, self.names)
         self._index: Final = {name: number for number, name in enumerate(self.names)}
-        self._keys: Final[dict[Hashable, int]] = {**self._index, **{n: n for n in range(len(self.names))}}
+        self._keys: Final[dict[Hashable, int]] = {number: number for number in range(len(self.names))}
+        self._keys.update(self._index)
         for key, name in (keys or {}).items():
             self._keys[key] = self.index(name)
         self.exception: Final = self._index[exception]
@@ -186,7 +187,10 @@ class Schema:
     def to_data(self) -> dict[str, dict[str, object]]:
         """Plain dicts, lists and booleans, as JSON and TOML take them."""
         return {
-            name: {key: list(value) if isinstance(value, tuple) else value for key, value in attrs.asdict(row).items()}
+            name: {
+                **{flag: getattr(row, flag) for flag in FLAGS},
+                **{relation: list(getattr(row, relation)) for relation in (*RELATIONS, "tags")},
+            }
             for name, row in self.definitions.items()
         }
 
