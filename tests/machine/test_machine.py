@@ -111,7 +111,7 @@ def test_an_interrupt_leaves_the_machine_whole() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         lab.machine.add("a")
-    assert lab.machine.names == ()
+    assert "a" not in lab.machine
     assert lab.machine.error is None
     lab.machine.remove("a")
     assert lab.machine.names == ("b",)
@@ -137,9 +137,11 @@ def test_what_is_attached_within_counts_from_the_next_transition() -> None:
     """M9: a tracer attached in a handler does not see the transition that runs."""
     writer = Writer()
     lab = Lab({"a": PLAIN, "b": PLAIN})
-    lab.machine.bind(
-        HandlerTable([Handler(Slot(Kind.MAY_ENTER, "a"), lambda owner, transition: lab.machine.attach(writer))])
-    )
+
+    def attach(owner: object, transition: Transition) -> None:
+        lab.machine.attach(writer)
+
+    lab.machine.bind(HandlerTable([Handler(Slot(Kind.MAY_ENTER, "a"), attach)]))
 
     lab.machine.add("a")
     lab.machine.add("b")
@@ -173,6 +175,26 @@ def test_a_mutation_knows_its_source() -> None:
         ("first", 3, 2),
     ]
     assert sources[2] is None
+
+
+def test_what_a_tracer_mutates_is_queued() -> None:
+    """M9: a mutation from any callback of a tracer waits until the transition that it saw is over."""
+    seen: list[str] = []
+
+    class Eager(Tracer):
+        def queued(self, mutation: Mutation) -> None:
+            if mutation.called == (0,):
+                machine.add("b")
+
+        def end(self, transition: Transition) -> None:
+            seen.append(transition.schema.spell(transition.called))
+
+    machine = Machine(Schema({"a": PLAIN, "b": PLAIN}))
+    machine.attach(Eager())
+
+    machine.add("a")
+
+    assert seen == ["a", "b"]
 
 
 def test_a_machine_goes_on_under_another_schema() -> None:

@@ -23,7 +23,7 @@ from histrio_kernel.machine.core.results import EXECUTED, Canceled, Executed
 from histrio_kernel.machine.core.source import ORIGIN, Source
 from histrio_kernel.machine.core.transition import Transition
 
-__all__ = ["drain", "drain_handled", "note_error"]
+__all__ = ["OBSERVED", "drain", "drain_short", "note_error"]
 
 AUTO_FAILURES_MAX: Final = 16
 """Auto transitions that were cancelled by an error of a handler, in one drain; then it starts no more of them.
@@ -32,7 +32,8 @@ The exception that follows each is a change, and so calls the same auto states a
 had entered would fail for ever just so, and it starts none at once.
 """
 
-_OBSERVED: Final = HANDLED | TRACED | HEARD
+OBSERVED: Final = HANDLED | TRACED | HEARD
+"""Somebody takes part in transitions."""
 
 
 def drain(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
@@ -41,10 +42,12 @@ def drain(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
     Something waits only if an interrupt has ended an earlier drain.
     """
     assert not body.flags & BUSY
-    origin = ORIGIN.set(more) if body.flags & _OBSERVED else None
+    origin = ORIGIN.set(more) if body.flags & OBSERVED else None
     body.flags |= BUSY
     try:
         left = _work_off(body, more, more.drain_max - 1) if more.queue else more.drain_max - 1
+        if more.on.queued:
+            more.tell(more.on.queued, mutation)
         result = _run(body, more, mutation)
         if more.queue or body.flags & ~(HANDLED | BUSY):
             _end(body, more, left)
@@ -57,30 +60,22 @@ def drain(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
             ORIGIN.reset(origin)
 
 
-def drain_handled(body: Body, more: More, move: Move) -> Executed | Canceled:
-    """The same for a machine with handlers and nothing else that counts, and a mutation that is nothing but its move.
+def drain_short(body: Body, more: More, move: Move, mutation: Mutation) -> Executed | Canceled:
+    """The same for a mutation whose move is known, of a machine on which nothing waits and that holds no error.
 
-    Only what is unusual goes the long way: an error, an auto transition, what handlers have queued.
+    Only what is unusual goes the long way: an error, an auto transition, what handlers and tracers have queued.
     """
-    assert body.flags == HANDLED
-    origin = ORIGIN.set(more)
-    body.flags = HANDLED | BUSY
+    flags = body.flags
+    assert not flags & ~OBSERVED
+    assert move.before.active == body.node.active
+    origin = ORIGIN.set(more) if flags else None
+    body.flags = flags | BUSY
     more.transitions = number = more.transitions + 1
-    more.current = transition = Transition(move.mutation, move, body.clock, number)
+    more.current = transition = Transition(mutation, move, body.clock, number)
     try:
-        if move.refusal is not None:
-            transition.result = move.refusal
-        elif move.asks:
-            _negotiate(body, more, transition)
-        if transition.result is None:
-            body.node = move.after
-            body.clock = transition.after = transition.before + move.delta
-            if move.tells:
-                finish(body, transition, more)
-            if transition.result is None:
-                transition.result = EXECUTED
+        _carry_out(body, more, transition)
         result = _follow(body, more, transition)
-        if more.queue or body.flags != HANDLED | BUSY:
+        if more.queue or flags & ~HANDLED:
             _end(body, more, more.drain_max - 1)
         return result
     finally:
@@ -88,7 +83,8 @@ def drain_handled(body: Body, more: More, move: Move) -> Executed | Canceled:
         body.flags &= ~BUSY
         if more.queue or more.change or more.auto_failures:
             _clean_up(body, more)
-        ORIGIN.reset(origin)
+        if origin is not None:
+            ORIGIN.reset(origin)
 
 
 def _clean_up(body: Body, more: More) -> None:
@@ -188,23 +184,31 @@ def _perform(body: Body, more: More, mutation: Mutation) -> Transition:
     more.transitions += 1
     transition = Transition(mutation, move, body.clock, more.transitions)
     more.current = transition
-    if body.flags & TRACED:
-        more.tell(more.on.init, transition)
-        more.tell(more.on.start, transition)
+    _carry_out(body, more, transition)
+    return transition
+
+
+def _carry_out(body: Body, more: More, transition: Transition) -> None:
+    """Negotiate, move, tell."""
+    move, flags = transition.move, body.flags
+    if flags & TRACED:
+        if more.on.init:
+            more.tell(more.on.init, transition)
+        if more.on.start:
+            more.tell(more.on.start, transition)
     if move.refusal is not None:
         transition.result = move.refusal
     elif move.asks:
         _negotiate(body, more, transition)
     if transition.result is None:
-        if mutation.dry:
+        if transition.mutation.dry:
             transition.result = EXECUTED
         else:
             _apply(body, more, transition)
-    if body.flags & TRACED:
+    if flags & TRACED and more.on.end:
         more.tell(more.on.end, transition)
-    if body.flags & HEARD and transition.after != transition.before:
+    if flags & HEARD and transition.after != transition.before:
         more.shell.settled(transition)
-    return transition
 
 
 def _move(body: Body, more: More, mutation: Mutation) -> Move:
@@ -238,8 +242,7 @@ def _apply(body: Body, more: More, transition: Transition) -> None:
     """Move the clocks and tell the handlers."""
     move = transition.move
     body.node = move.after
-    body.clock += move.delta
-    transition.after = body.clock
+    body.clock = transition.after = transition.before + move.delta
     if body.flags & HEARD and move.delta:
         more.shell.moved(transition)
     if more.on.finals:

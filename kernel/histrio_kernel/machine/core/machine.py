@@ -24,12 +24,12 @@ from histrio_kernel.machine.core.body import (
     More,
 )
 from histrio_kernel.machine.core.clock import pack, tick_of, unpack
-from histrio_kernel.machine.core.drain import drain, drain_handled, note_error
+from histrio_kernel.machine.core.drain import OBSERVED, drain, drain_short, note_error
 from histrio_kernel.machine.core.errors import MachineBusy
 from histrio_kernel.machine.core.evolving import Evolution
 from histrio_kernel.machine.core.exporting import Exported, active_of, export_of
 from histrio_kernel.machine.core.handlers import HandlerTable
-from histrio_kernel.machine.core.moves import Mutation
+from histrio_kernel.machine.core.moves import Move, Mutation
 from histrio_kernel.machine.core.queue import cancel_all, enqueue
 from histrio_kernel.machine.core.resolve import ADD, REMOVE, SET, Op
 from histrio_kernel.machine.core.results import EXECUTED, Canceled, Result
@@ -174,11 +174,11 @@ class Machine(Body):
 
     def _mutate(self, op: Op | None, states: tuple[Hashable, ...], args: object) -> Result:
         """A mutation that is not known yet, or that somebody watches."""
-        if self.flags == HANDLED and args is None and op is not None:
+        flags = self.flags
+        if not flags & ~OBSERVED and op is not None and (flags or args is not None):
             move = self.node.moves[op.index].get(states)
-            if move is not None and ORIGIN.get() is None:
-                assert self.more is not None
-                return drain_handled(self, self.more, move)
+            if move is not None:
+                return self._make(move, states, args)
         node = self.automaton.current(self.node)
         if not self.flags and args is None:
             self.node, delta, result = self.automaton.edge(node, op, states)
@@ -196,6 +196,17 @@ class Machine(Body):
         mutation.args = args
         return self._submit(more, mutation)
 
+    def _make(self, move: Move, states: tuple[Hashable, ...], args: object) -> Result:
+        """A known move, on which somebody takes part, or which has arguments."""
+        more = self.more or self._more()
+        mutation = move.mutation
+        if args is not None or ORIGIN.get() is not None:
+            mutation = self._mutation(move.op, states, move.called)
+            mutation.args, mutation.move = args, move
+        if more.on.queued:
+            return drain(self, more, mutation)
+        return drain_short(self, more, move, mutation)
+
     def _mutation(self, op: Op, states: tuple[Hashable, ...], called: tuple[int, ...]) -> Mutation:
         """A mutation, with the transition that the caller's code belongs to."""
         return self._from_here(Mutation(op, states, called))
@@ -210,8 +221,6 @@ class Machine(Body):
     def _submit(self, more: More, mutation: Mutation) -> Result:
         """Run a mutation now, or let it wait if one runs."""
         if not self.flags & BUSY:
-            if more.on.queued:
-                more.tell(more.on.queued, mutation)
             return drain(self, more, mutation)
         queued = enqueue(more, self.schema, mutation)
         if more.on.queued and queued.is_new:
