@@ -73,8 +73,18 @@ def drain_short(body: Body, more: More, move: Move, mutation: Mutation) -> Execu
     more.transitions = number = more.transitions + 1
     more.current = transition = Transition(mutation, move, body.clock, number)
     try:
-        _carry_out(body, more, transition)
-        result = _follow(body, more, transition)
+        if flags & ~HANDLED or move.refusal is not None or move.asks:
+            _carry_out(body, more, transition)
+        else:  # what `_carry_out` and `_apply` would do, without their calls: one handler, and nobody else to tell
+            body.node = move.after
+            body.clock = transition.after = transition.before + move.delta
+            finish(body, transition, more)
+            if transition.result is None:
+                transition.result = EXECUTED
+        if transition.result is EXECUTED and body.flags == flags | BUSY and move.after.auto is None:
+            result: Executed | Canceled = EXECUTED
+        else:
+            result = _follow(body, more, transition)
         if more.queue or flags & ~HANDLED:
             _end(body, more, more.drain_max - 1)
         return result
