@@ -8,6 +8,7 @@ from tests.benchmarks.measure import Row
 BY_NAME = {row.name: row for row in ROWS}
 
 
+@pytest.mark.usefixtures("set_aside")
 @pytest.mark.slow
 @pytest.mark.workshop
 @pytest.mark.parametrize("name", BY_NAME)
