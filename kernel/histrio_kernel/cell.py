@@ -8,7 +8,7 @@ then, its parent decides: the end, or another incarnation. The phase changes onl
 # -----------
 # A cell is a *place* in the tree: its path, inbox, stash, monitors and watchers live through restarts (S3). What has a
 # turn, a nursery, operations, children and an actor object is an *incarnation*, see there; a restart makes all of that
-# anew, and between two incarnations there is no task.
+# anew. Between two incarnations there is no task; one that begins at once has that of the one before.
 #
 # Stopping goes in phases: intake is closed, the inbox drained, children are stopped from the last to the first,
 # `stopped()` runs, and then the nursery is cancelled, which ends what runs in the background. The deadline of all that
@@ -100,7 +100,7 @@ class Cell(Incarnation):
         self.base = NO_CONTEXT
         self.phase = Phase.STARTING
         self.incarnation = 1
-        self.announced = False
+        self.announced = self.can_go_on = False
         # One statement, because every spawn pays for it.
         self.last_failure = self.ended = self.children = self.born = self.guardian = self.lane = self.account = None
         self.inbox = Inbox(engine, path, settings.policy)
@@ -229,6 +229,7 @@ class Cell(Incarnation):
         if not self.parent.keeps(self):
             self.inbox.close(self.reason)  # the line is told at the end: who stands in it may be cancelled with us
         if self.bare is not None:  # nothing else of it runs, so nothing of it is to be looked after
+            assert self.turn.free
             self.turn.free = self.inbox.hungry = False
             self.wake_bare()
             return
@@ -253,9 +254,8 @@ class Cell(Incarnation):
         if reason.end is End.STOPPED and self.result is not None:
             self.reason = reason = attrs.evolve(reason, result=self.result)
         self.engine.has_ended(self)
-        if self.children:
-            for child in tuple(self.children.values()):  # those that had no task: they waited for a restart
-                child.give_up(Reason(End.CANCELLED, f"its parent {self.path} ended", because=reason))
+        for child in tuple((self.children or {}).values()):  # those that had no task: they waited for a restart
+            child.give_up(Reason(End.CANCELLED, f"its parent {self.path} ended", because=reason))
         kept = self.parent.keeps(self)
         self.follow(Event.KEPT if kept else Event.ENDED)
         if self.io is not None:
@@ -263,15 +263,14 @@ class Cell(Incarnation):
         self.turn.actor = self.actor = self.host = self.nursery = None  # what is made from here on ends at once
         if self.turn.watched:
             self.engine.awake.pop(self.turn, None)
-        if self.turn.owed or self.promises is not None:
-            self._answer()
+        self._answer()
         if kept and self.account is not None:
             self.account.redeliver()
         self.engine.signals.emit(self.path, Kind.STOP, reason)
         if not kept:
             self._close(reason)
-        failure = self.failure() if self.failures else None
-        told_spawner = self.started is not None and self._tell_spawner(self.started, failure)
+        failure = self.failure()
+        told_spawner = self._tell_spawner(failure)
         if self.lane is not None:
             self.lane.incarnation_over(self.phase, self.end_error)
         self.parent.child_over(self, None if told_spawner else failure)
@@ -285,9 +284,10 @@ class Cell(Incarnation):
         if self.promises is not None:
             self.promises.settle(ERROR, self.end_error())
 
-    def _tell_spawner(self, started: Promise[None], failure: ActorFailed | None) -> bool:
+    def _tell_spawner(self, failure: ActorFailed | None) -> bool:
         """A failure to start is told to whoever waits for the start, only; whether somebody does."""
-        if started._state != PENDING:
+        started = self.started
+        if started is None or started._state != PENDING:
             return False
         waited_for = started._waiter is not None
         started._settle(ERROR, failure or self.end_error())

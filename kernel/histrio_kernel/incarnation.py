@@ -9,6 +9,10 @@ An incarnation has ended when its nursery has: when no handler, operation or chi
 # host is the first worker too. An actor that was never used is a parked task and no nursery (2.5 KB); the nursery for
 # workers, operations and children is opened by the host when it first runs something.
 #
+# When an incarnation has ended and the next one begins at that moment, the same task goes on with it: that is a third of
+# a restart. It does not if a handler has set a context variable in it, which would then outlive its incarnation (A4).
+# Others run in between all the same: an actor that nobody uses parks, and the end of a nursery is a checkpoint.
+#
 # What an error or a cancellation leads to, and what comes after the end, is decided in `cell`, whose base this is.
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from trio.lowlevel import Abort, Task, current_task, reschedule
 
 from histrio_kernel.account import Account
 from histrio_kernel.asks import Ask
+from histrio_kernel.contexts import same_values
 from histrio_kernel.engine import Engine
 from histrio_kernel.entries import NO_ENTRY, message_of
 from histrio_kernel.errors import (
@@ -86,6 +91,7 @@ class Incarnation:
         "actor",
         "bare",
         "base",
+        "can_go_on",
         "deadline",
         "engine",
         "failures",
@@ -111,6 +117,7 @@ class Incarnation:
     settings: Settings
     inbox: Inbox
     base: Context
+    can_go_on: bool  # its task has nothing more to do for this incarnation, and may have the next one
     phase: Phase
     incarnation: int
     lane: Lane | None
@@ -162,23 +169,31 @@ class Incarnation:
             self.started = Promise(self.engine)
         else:
             self._opened()
-        nursery.start_soon(self.live, name=self.path)
+        if self.can_go_on:
+            self.can_go_on = False
+        else:
+            nursery.start_soon(self.live, name=self.path)
 
     async def live(self) -> None:
-        """The host task: from the start to the end."""
-        try:
-            await self._live()
-        except BaseException as error:
-            cancelled, rest = split_cancelled(error)
-            if isinstance(rest, Exception):
-                self.fail(rest)
+        """The host task: from the start to the end, and of the next incarnation too if that begins at once."""
+        goes_on = True
+        while goes_on:
+            try:
+                await self._live()
+            except BaseException as error:
+                cancelled, rest = split_cancelled(error)
+                if isinstance(rest, Exception):
+                    self.fail(rest)
+                self.has_ended()
+                if rest is not None and not isinstance(rest, Exception):
+                    raise_interrupt(rest)
+                if cancelled is not None:
+                    raise cancelled from None
+                return
+            self.can_go_on = goes_on = same_values(copy_context(), self.base)  # else a handler has set something here
             self.has_ended()
-            if rest is not None and not isinstance(rest, Exception):
-                raise_interrupt(rest)
-            if cancelled is not None:
-                raise cancelled from None
-        else:
-            self.has_ended()
+            goes_on = goes_on and not self.can_go_on
+            self.can_go_on = False
 
     async def _live(self) -> None:
         if self.incarnation == 1:

@@ -139,7 +139,9 @@ class LoopWatchdog:
         except RuntimeError as error:  # no thread to be had: the actors go on without
             self._ended(outcome.Error(error))
         else:
-            self._begun.acquire(timeout=_BEGIN_S)  # it was let begin, see there
+            self._begun.acquire(
+                timeout=_BEGIN_S
+            )  # see the design note; if it comes too late, the next one is not waited for
 
     def _deliver(self) -> None:
         reports, self._reports = self._reports, []

@@ -1,8 +1,8 @@
 """What supervision costs: a restart beside a spawn, a monitor beside a tell.
 
 - Restart: one child of a supervisor with 1,000 is killed and is up again, one after the other. The peer: `spawn` of the
-  same class below a system with 1,000. Either is over when the new one waits for its first message: in the third round
-  of Trio's loop the restart is, since the old task ends in the first; both wait so long.
+  same class below a system with 1,000, and until the new actor waits for its first message. Both wait two rounds of
+  Trio's loop, which is enough for either.
 - Monitor: each of many actors is monitored by one task, ends, and the task has awaited what the monitor tells; timed is
   all but the end itself: making the monitor, the telling, the await. The peer: `await tell` of one message, until it has
   been handled.
@@ -19,7 +19,7 @@ import histrio
 from tests.benchmarks.measure import Row, Stopwatch
 
 _SIBLINGS: Final = 1_000
-_ROUNDS: Final = 3
+_ROUNDS: Final = 2
 
 
 @attrs.frozen

@@ -1,5 +1,7 @@
 """M2, M11: what relations lead to, by hand and by drawing; and that the automaton remembers it rightly."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.effort import count
@@ -7,7 +9,7 @@ from tests.machine.drawn import mutate, mutations, schemas
 from tests.machine.lab import Lab
 
 from histrio_kernel.machine.core.automaton import Automaton
-from histrio_kernel.machine.core.clock import unpack
+from histrio_kernel.machine.core.clock import pack, unpack
 from histrio_kernel.machine.core.machine import Machine
 from histrio_kernel.machine.core.moves import Node
 from histrio_kernel.machine.core.resolve import ADD, REMOVE, SET, Resolver
@@ -155,6 +157,15 @@ def test_what_requires_leaves_behind_what_it_requires() -> None:
     assert [call for call in lab.calls if "exited" in call] == ["base.exited", "needs.exited"]
 
 
+def test_a_chain_of_requirements_may_be_long() -> None:
+    """M2: a state may require one that requires another, and so on, deeper than Python recurses."""
+    names = [f"s{number}" for number in range(5_000)]
+    chain = {name: Definition(require=[other]) for name, other in pairwise(names)}
+    schema = Schema({**chain, names[-1]: Definition()})
+
+    assert Resolver(schema).order.sort([0, 4_999, 7]) == (4_999, 7, 0)
+
+
 def test_after_is_honoured_over_others() -> None:
     """M2: `after` holds between any two states of a list, not between neighbours only."""
     machine = Machine(Schema({"c": Definition(after=["d"]), "x": Definition(), "d": Definition()}))
@@ -176,12 +187,12 @@ def test_an_active_multi_does_not_add_again() -> None:
     assert "t" in machine
 
 
-def test_clocks_have_no_bound_of_a_machine_word() -> None:
-    """M4: a tick beyond what 32 bits hold is as good as any."""
+def test_a_clock_does_not_run_into_its_neighbour() -> None:
+    """M4: ticks far beyond what any machine comes to by itself move alone."""
     machine = Machine(Schema({"a": Definition(), "b": Definition()}))
-    machine.clock = 2**40 | 2**80
+    machine.clock = pack([2**62, 2**16, 0])
 
     machine.add("a")
 
-    assert machine.tick("a") == 2**40 + 1
-    assert unpack(machine.clock, 2) == (2**40 + 1, 2**16)
+    assert machine.tick("a") == 2**62 + 1
+    assert unpack(machine.clock, 3) == (2**62 + 1, 2**16, 0)

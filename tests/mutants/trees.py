@@ -161,6 +161,14 @@ TREES: Final = (
         "who waits for a start is told when the supervisor begins to stop",
         CROSSINGS,
     ),
+    Mutant(
+        "goes-on-in-a-task-that-is-not-clean",
+        "kernel/histrio_kernel/incarnation.py",
+        "self.can_go_on = goes_on = same_values(copy_context(), self.base)",
+        "self.can_go_on = goes_on = True",
+        "what a handler set in its context ends with its incarnation (A4, S3)",
+        RESTARTS,
+    ),
     # -- the place -------------------------------------------------------------------------------------------------
     Mutant(
         "monitors-hear-restarts",

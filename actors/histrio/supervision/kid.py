@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Never, final
 
 from histrio.ref import Ref
-from histrio.supervision.spec import Child
+from histrio.supervision.spec import Child, Restart
 from histrio_kernel.cell import Cell
 from histrio_kernel.futures import PENDING, VALUE, Future, Promise, Waiter
 from histrio_kernel.lifecycle import Phase
@@ -74,6 +74,11 @@ class Kid(Waiter):
     def is_awaited(self) -> bool:
         """Whether its first start is not over, so that a failure is somebody's who waits for it."""
         return self.first is not None and self.first._state == PENDING
+
+    @property
+    def restarts_with_others(self) -> bool:
+        """Whether it is started again when its group is."""
+        return self.is_awaited or self.spec.restart is not Restart.TEMPORARY
 
     @property
     def is_down(self) -> bool:

@@ -53,7 +53,8 @@ _SUPERVISES: Final = frozenset({Phase.STARTING, Phase.RUNNING, Phase.PAUSED})
 class Overseer:
     """The guardian of one supervisor's children, for one incarnation of the supervisor.
 
-    Invariants: every kid with a cell is in `cell.children` under its name; while `closing` nothing is started.
+    Invariants: every kid with a cell is in `cell.children` under its name; `kids` and `_order` hold the same, and
+    numbers rise in it; while `closing` nothing is started.
     """
 
     def __init__(self, cell: Cell, house: House, rules: Rules) -> None:
@@ -61,7 +62,7 @@ class Overseer:
         self._house: Final = house
         self.rules: Final = rules
         self.kids: Final[dict[str, Kid]] = {}
-        self._order: Final[list[Kid]] = []  # the same, by their numbers
+        self._order: Final[list[Kid]] = []  # the same, from left to right
         self._added = 0
         self._plan: Plan | None = None
         self._giving_up = False
@@ -93,7 +94,7 @@ class Overseer:
     @property
     def closing(self) -> bool:
         """Whether nothing is started any more."""
-        return self._giving_up or self._cell.phase not in _SUPERVISES
+        return self._giving_up or self.is_stopping
 
     async def settled(self) -> None:
         """Wait until no plan is being carried out."""
@@ -398,14 +399,14 @@ class Overseer:
         plan, first = self._plan, 0
         if self.rules.strategy is Strategy.REST_FOR_ONE:
             first = kid.number if plan is None or not plan.start else min(kid.number, plan.start[0].number)
-        if plan is None or plan.begins or first >= plan.first:
+        if plan is None or plan.is_starting or first >= plan.first:
             self._drop_plan()
             self._plan = plan = Plan(first)
             group = self._order[self._place_in_order(first) :]
         else:  # its halts go on; so that many that end from right to left do not begin it anew each time
             plan.stop_waiting()
             group = self._order[self._place_in_order(first) : self._place_in_order(plan.first)]
-        plan.widen(first, [one for one in reversed(group) if one.begun], _starts_again)
+        plan.widen(first, [one for one in reversed(group) if one.begun], restart=True)
         if delay or not at_once:
             plan.due = False
             plan.call_off = self._cell.engine.after(delay, lambda: self._happens(plan.stop_waiting))
@@ -418,7 +419,7 @@ class Overseer:
     def _carry_on(self, plan: Plan) -> None:
         """Do of the plan what can be done now."""
         if self.closing and not self._giving_up:  # the cell stops its children itself, or cancels them
-            plan.is_void()
+            plan.cancel()
         while plan.halt:
             kid = plan.halt[0]
             if not kid.is_down:
@@ -428,7 +429,7 @@ class Overseer:
             plan.halted()
         if plan.start and not plan.due:
             return
-        plan.begins = True
+        plan.is_starting = True
         while plan.start:
             kid = plan.start[0]
             if not kid.up:
@@ -490,7 +491,7 @@ class Overseer:
             if one.cell is not None and one.is_down:
                 one.cell.give_up(Reason(End.FAILED, f"its supervisor {self._cell.path} gave up"))
         self._plan = Plan(0, on_done)
-        self._plan.widen(0, reversed(self._order), lambda _: False)
+        self._plan.widen(0, reversed(self._order), restart=False)
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -502,8 +503,3 @@ class Overseer:
 
 def _number(kid: Kid) -> int:
     return kid.number
-
-
-def _starts_again(kid: Kid) -> bool:
-    """Whether it is started again when its siblings are."""
-    return kid.is_awaited or kid.spec.restart is not Restart.TEMPORARY

@@ -18,7 +18,7 @@ class Plan:
     While it is not `due`, a backoff passes: those that are to be halted are, and nobody is started.
     """
 
-    __slots__ = ("_to_halt", "begins", "call_off", "due", "first", "halt", "on_done", "start")
+    __slots__ = ("_to_halt", "call_off", "due", "first", "halt", "is_starting", "on_done", "start")
 
     def __init__(self, first: int, on_done: Callable[[], None] | None = None) -> None:
         self.first = first
@@ -29,17 +29,20 @@ class Plan:
         self._to_halt: Final[set[Kid]] = set()  # the same as `halt`, to look one up: very many may end at once
         self.due = True
         self.call_off: Callable[[], None] | None = None
-        self.begins = False
+        self.is_starting = False
         """It has come to those that are to be started."""
 
-    def widen(self, first: int, group: Iterable[Kid], starts: Callable[[Kid], bool]) -> None:
-        """It is also about this `group`, to the left of all others, from the one with the number `first` on."""
+    def widen(self, first: int, group: Iterable[Kid], *, restart: bool) -> None:
+        """It is also about this `group`, from right to left, which is left of all others and begins at number `first`.
+
+        With *restart* those are to be started that a group starts again.
+        """
         self.first = first
         for kid in group:
             if not kid.is_down:
                 self.halt.append(kid)
                 self._to_halt.add(kid)
-            if starts(kid):
+            if restart and kid.restarts_with_others:
                 self.start.appendleft(kid)
 
     def halts(self, kid: Kid) -> bool:
@@ -62,7 +65,7 @@ class Plan:
         if call_off is not None:
             call_off()
 
-    def is_void(self) -> None:
+    def cancel(self) -> None:
         """Nothing of it is to be done any more."""
         self.halt.clear()
         self._to_halt.clear()

@@ -317,6 +317,30 @@ async def test_a_cancellation_while_something_ignores_it(autojump_clock: MockClo
     assert stuck == ["4 /supervisor#1/a"]
 
 
+async def test_each_that_ignores_a_kill_is_named_at_its_own_time(autojump_clock: MockClock) -> None:
+    """A14: `shutdown_s` after its own kill, whoever was killed before or after, has ended or not."""
+    stuck: list[str] = []
+
+    def note(report: histrio.HistrioError) -> None:
+        if isinstance(report, histrio.StuckActor):
+            stuck.append(f"{trio.current_time():g} {str(report).partition(':')[0]}")
+
+    async with histrio.open_system(on_report=note) as system:
+        children = {name: worker(name, []).with_(shutdown_s=s) for name, s in {"a": 3, "b": 3, "c": 2, "d": 9}.items()}
+        sup = await system.spawn(histrio.Supervisor, *children.values())
+        refs = {name: sup.child(child) for name, child in children.items()}
+        await refs["a"].tell(Do(hang))  # it ends at once, and its timer is still there
+        for name in "bcd":
+            await refs[name].tell(Do(shielded(20)))
+        await settle()
+        for name in "abcd":
+            refs[name].control.kill()
+            await trio.sleep(0.5)
+        await trio.sleep(30)
+
+    assert stuck == ["3 /supervisor#1/c", "3.5 /supervisor#1/b", "10.5 /supervisor#1/d"]
+
+
 @pytest.mark.parametrize("supervised", [True, False])
 async def test_a_failure_while_a_cancellation_ends_all(supervised: bool, autojump_clock: MockClock) -> None:
     """A14: a clean-up that fails is never lost: its supervisor reports it; without one it is the system's failure."""

@@ -256,6 +256,26 @@ async def test_what_a_handler_set_in_its_context_is_gone() -> None:
     assert seen == ["at spawn"] * 4
 
 
+async def test_what_a_handler_that_fails_has_set_is_gone() -> None:
+    """S3, A4: neither does it come to the next incarnation if the handler ended by the error that ended this one."""
+    variable: ContextVar[str] = ContextVar("variable", default="unset")
+    seen: list[str] = []
+
+    async def set_and_fail(_: Worker) -> None:
+        variable.set("by an actor")
+        raise ValueError("once")
+
+    async def note(_: Worker) -> None:
+        seen.append(variable.get())
+
+    async with histrio.open_system() as system:
+        ref = await spawn_one(system, [], starts=note)
+        await ref.tell(Do(set_and_fail))
+        await ref.ask(Do(note))
+
+    assert seen == ["unset"] * 3
+
+
 # -- an actor object that has outlived its incarnation -----------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import gc
 import logging
 import time
 import tracemalloc
+from itertools import pairwise
 from weakref import ReferenceType, ref
 
 import attrs
@@ -102,6 +103,36 @@ def test_a_child_that_cannot_be_made_leaves_others_their_time() -> None:
         for _ in range(100):
             await trio.lowlevel.checkpoint()
         assert 1 < len(made) < 1_000  # others run between two attempts
+
+    histrio.run(main)
+
+
+def test_a_child_that_cannot_start_leaves_others_their_time() -> None:
+    """S1: a `started()` that fails at once, again and again, without a backoff: others run between two attempts."""
+
+    class Never(histrio.Actor[str]):
+        def __init__(self, starts: list[int]) -> None:
+            self.starts = starts
+
+        async def started(self) -> None:
+            self.starts.append(0)
+            if len(self.starts) > 1:
+                raise ValueError("not again")
+
+        async def receive(self, message: str) -> None:
+            raise ValueError("once")
+
+    async def main(system: histrio.System) -> None:
+        starts: list[int] = []
+        never = histrio.child("never", Never, starts)
+        supervisor = await system.spawn(histrio.child("all", histrio.Supervisor, never, restarts_max=1_000))
+        await supervisor.child(never).tell("die")
+        seen = [len(starts)]
+        for _ in range(100):
+            await trio.lowlevel.checkpoint()
+            seen.append(len(starts))
+        assert 1 < seen[-1] < 1_000
+        assert max(after - before for before, after in pairwise(seen)) <= 2
 
     histrio.run(main)
 

@@ -174,8 +174,7 @@ def _follow(body: Body, more: More, transition: Transition) -> Executed | Cancel
             auto = body.automaton.auto(body.automaton.current(body.node))
         if auto is not None:
             more.queue.appendleft(auto.mutation)
-    if mutation.ticket is not None:
-        mutation.ticket.resolve(result)
+    mutation.resolve(result)
     if transition.error is not None and not isinstance(transition.error, Exception):
         raise transition.error
     return result

@@ -13,6 +13,9 @@ from histrio_kernel.machine.core.schema import Schema
 __all__ = ["Exported", "active_of", "export_of"]
 
 
+# Two, because mypy does not see through a generic converter.
+
+
 def _ints(values: Iterable[int]) -> tuple[int, ...]:
     """A tuple, also of what JSON gave as a list."""
     return tuple(values)

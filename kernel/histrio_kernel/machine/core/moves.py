@@ -76,9 +76,9 @@ class Node:
         self.auto = False
 
 
-# Most mutations have no arguments, no error, no ticket; and one with neither is made once for each move and shared by
-# all its transitions. So this class, and that of transitions, keep their rare attributes as defaults of the class: an instance stores
-# what it has, which halves the cost of making one.
+# Most mutations have no arguments, no error and no ticket, and such a one is made once for each move and shared by all
+# its transitions. So this class, and that of transitions, keep their rare attributes as defaults of the class: an
+# instance stores what it has, which halves the cost of making one.
 
 
 class Mutation:

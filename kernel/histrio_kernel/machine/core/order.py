@@ -61,19 +61,18 @@ def _places(schema: Schema) -> tuple[int, ...]:
 def _post_order(require: tuple[tuple[int, ...], ...]) -> list[int]:
     """The states that require or are required, each behind what it requires."""
     done: dict[int, None] = {}
-    open_states: set[int] = set()
-
-    def visit(state: int) -> None:
-        if state in open_states:
-            raise _Circle
-        if state not in done:
-            open_states.add(state)
-            for other in require[state]:
-                visit(other)
-            open_states.remove(state)
-            done[state] = None
-
-    for state, required in enumerate(require):
-        if required:
-            visit(state)
+    for start, required in enumerate(require):
+        if not required or start in done:
+            continue
+        path = {start: iter(required)}  # a chain may be longer than Python recurses
+        while path:
+            state, others = next(reversed(path.items()))
+            other = next(others, None)
+            if other is None:
+                del path[state]
+                done[state] = None
+            elif other in path:
+                raise _Circle
+            elif other not in done:
+                path[other] = iter(require[other])
     return list(done)
