@@ -22,6 +22,8 @@ PREAMBLE: Final = """
     import sys, time, trio, histrio
 
     class Noted(histrio.Actor[str]):
+        shutdown_s = 0.5
+
         async def receive(self, message: str) -> None:
             try:
                 if message == "spin":
