@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Final, Generic, TypeAlias
 
 from histrio_kernel.machine.core.automaton import Automaton, shared_automaton
 from histrio_kernel.machine.core.body import (
@@ -36,6 +36,7 @@ from histrio_kernel.machine.core.results import EXECUTED, Canceled, Result
 from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.source import ORIGIN
 from histrio_kernel.machine.core.transition import Transition
+from histrio_kernel.machine.core.variables import K
 from histrio_kernel.machine.core.watching import Shell, Tracer
 
 __all__ = ["Machine"]
@@ -45,7 +46,7 @@ _Change: TypeAlias = Callable[[More], None]
 _GONE: Final = Canceled("the machine is disposed")
 
 
-class Machine(Body):
+class Machine(Body, Generic[K]):
     """The states of one schema, or of an automaton that is shared with other machines.
 
     Args:
@@ -76,7 +77,7 @@ class Machine(Body):
 
     # -- mutations -----------------------------------------------------------------------------------------------------
 
-    def add(self, *states: Hashable, args: object = None) -> Result:
+    def add(self, *states: K, args: object = None) -> Result:
         """Make these states active, those called first before what is active.
 
         Returns:
@@ -93,7 +94,7 @@ class Machine(Body):
         self.clock += delta
         return result
 
-    def remove(self, *states: Hashable, args: object = None) -> Result:
+    def remove(self, *states: K, args: object = None) -> Result:
         """Make these states inactive; see `add`. From inside a handler it is EXECUTED at once if nothing waits and none
         of them is active or about to be.
         """
@@ -104,7 +105,7 @@ class Machine(Body):
         self.clock += delta
         return result
 
-    def set(self, *states: Hashable, args: object = None) -> Result:
+    def set(self, *states: K, args: object = None) -> Result:
         """Make these states, and what they imply, the only active ones; see `add`."""
         edge = self.node.set.get(states)
         if edge is None or self.flags or args is not None:
@@ -113,7 +114,7 @@ class Machine(Body):
         self.clock += delta
         return result
 
-    def toggle(self, *states: Hashable, args: object = None) -> Result:
+    def toggle(self, *states: K, args: object = None) -> Result:
         """Remove these states if all are active now, else add them; see `add`."""
         edge = self.node.toggle.get(states)
         if edge is None or self.flags or args is not None:
@@ -122,15 +123,15 @@ class Machine(Body):
         self.clock += delta
         return result
 
-    def can_add(self, *states: Hashable, args: object = None) -> Result:
+    def can_add(self, *states: K, args: object = None) -> Result:
         """What `add` would come to: relations and negotiation handlers are asked, with `transition.dry`."""
         return self._dry_run(ADD, states, args)
 
-    def can_remove(self, *states: Hashable, args: object = None) -> Result:
+    def can_remove(self, *states: K, args: object = None) -> Result:
         """What `remove` would come to; see `can_add`."""
         return self._dry_run(REMOVE, states, args)
 
-    def fail(self, error: Exception, state: Hashable | None = None) -> Result:
+    def fail(self, error: Exception, state: K | None = None) -> Result:
         """Add `exception`, behind `state` if one is given, because of this error.
 
         `machine.error` holds it from now until `exception` ends, also if the relations or a handler refuse it; then
@@ -275,34 +276,34 @@ class Machine(Body):
         """The ticks of all states, in the order of the schema."""
         return unpack(self.clock, len(self.schema))
 
-    def tick(self, state: Hashable) -> int:
+    def tick(self, state: K) -> int:
         """How often that state has been begun and ended; odd while it is active."""
         return tick_of(self.clock, self.schema.find(state))
 
     def __contains__(self, state: Hashable) -> bool:
         return self.schema.find(state) in self.node.members
 
-    def all(self, *states: Hashable) -> bool:
+    def all(self, *states: K) -> bool:
         """Whether all of them are active; of none given, yes."""
         return self.node.members.issuperset(self.schema.find_all(states))
 
-    def none(self, *states: Hashable) -> bool:
+    def none(self, *states: K) -> bool:
         """Whether none of them is active."""
         return self.node.members.isdisjoint(self.schema.find_all(states))
 
-    def any(self, *states: Hashable) -> bool:
+    def any(self, *states: K) -> bool:
         """Whether at least one of them is active."""
         return not self.none(*states)
 
-    def was(self, ticks: Mapping[Hashable, int]) -> bool:
+    def was(self, ticks: Mapping[K, int]) -> bool:
         """Whether every state has come to the tick given for it, or beyond."""
         return all(self.tick(state) >= tick for state, tick in ticks.items())
 
-    def switch(self, *groups: Iterable[Hashable]) -> Hashable | None:
+    def switch(self, *groups: Iterable[K]) -> K | None:
         """The first active state of these groups, as it is given there; None if none is."""
         return next((state for group in groups for state in group if state in self), None)
 
-    def pending(self, state: Hashable) -> bool:
+    def pending(self, state: K) -> bool:
         """Whether an add or a set of that state waits in the queue."""
         number = self.schema.find(state)
         queue = () if self.more is None else self.more.queue

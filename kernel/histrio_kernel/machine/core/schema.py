@@ -21,7 +21,7 @@ __all__ = ["RELATIONS", "Definition", "Schema"]
 RELATIONS: Final = ("require", "add", "remove", "after")
 """The kinds of relations, which are fields of a `Definition`."""
 
-FLAGS: Final = ("auto", "multi", "quiet")
+FLAGS: Final = ("auto", "multi", "keep", "quiet", "until_done")
 
 
 def _names(given: Iterable[str]) -> tuple[str, ...]:
@@ -46,6 +46,10 @@ class Definition:
     quiet: bool = False
     """Adding it alone starts no auto states: a heartbeat."""
     tags: tuple[str, ...] = attrs.field(default=(), converter=_names)
+    keep: bool = False
+    """Of a Multi: a call of it while it is active leaves its scope and its task alone."""
+    until_done: bool = False
+    """It leaves when its task has returned."""
 
 
 def _check(name: str, definition: Definition, known: Sequence[str]) -> None:
@@ -54,6 +58,8 @@ def _check(name: str, definition: Definition, known: Sequence[str]) -> None:
         for other in getattr(definition, relation):
             if other not in known:
                 raise SchemaError(f"state {name!r} has {other!r} in its {relation!r}: {nearest(other, known)}")
+    if definition.keep and not definition.multi:
+        raise SchemaError(f"state {name!r} has 'keep' without 'multi': only a Multi can be called while it is active")
     for relation in ("require", "add"):
         clash = [other for other in getattr(definition, relation) if other in definition.remove and other != name]
         if clash:
@@ -90,11 +96,13 @@ class Schema:
         "autos",
         "definitions",
         "exception",
+        "keep",
         "multi",
         "names",
         "quiet",
         "removed_by",
         "require",
+        "until_done",
     )
 
     def __init__(
@@ -104,7 +112,7 @@ class Schema:
         keys: Mapping[Hashable, str] | None = None,
     ) -> None:
         complete = dict(definitions)
-        complete.setdefault(exception, Definition(multi=True))
+        complete.setdefault(exception, Definition(multi=True, keep=True))
         self.definitions: Final[Mapping[str, Definition]] = complete
         self.names: Final = tuple(complete)
         for name, definition in complete.items():
@@ -121,7 +129,9 @@ class Schema:
         self.removed_by: Final = self._removers()
         self.autos: Final = tuple(self._index[name] for name in self.names if complete[name].auto)
         self.multi: Final = frozenset(self._index[name] for name in self.names if complete[name].multi)
+        self.keep: Final = frozenset(self._index[name] for name in self.names if complete[name].keep)
         self.quiet: Final = frozenset(self._index[name] for name in self.names if complete[name].quiet)
+        self.until_done: Final = frozenset(self._index[name] for name in self.names if complete[name].until_done)
 
     def __repr__(self) -> str:
         return f"<Schema of {len(self.names)} states: {', '.join(self.names)}>"
@@ -210,7 +220,9 @@ def _definition(name: str, row: Mapping[str, object]) -> Definition:
     return Definition(
         auto=flags.get("auto", False),
         multi=flags.get("multi", False),
+        keep=flags.get("keep", False),
         quiet=flags.get("quiet", False),
+        until_done=flags.get("until_done", False),
         require=lists.get("require", ()),
         add=lists.get("add", ()),
         remove=lists.get("remove", ()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final, Generic, cast
 
 from histrio_kernel.machine.core.clock import tick_of, unpack
 from histrio_kernel.machine.core.moves import Move, Mutation
@@ -10,13 +10,20 @@ from histrio_kernel.machine.core.resolve import Op
 from histrio_kernel.machine.core.results import Canceled, Executed
 from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.source import Source
+from histrio_kernel.machine.core.variables import A_co
 
-__all__ = ["Transition"]
+__all__ = ["Arguments", "Transition"]
 
 
-@final
-class Transition:
-    """One mutation being worked off. It is the handlers' argument, and must not be changed by them."""
+class Arguments(dict[object, object]):
+    """The arguments of one mutation, by the state that each is for."""
+
+
+class Transition(Generic[A_co]):
+    """One mutation being worked off. It is the handlers' argument, and must not be changed by them.
+
+    `A_co` is the type of the arguments of the state that a handler is about.
+    """
 
     result: Executed | Canceled | None = None
     """None until it is over."""
@@ -55,9 +62,10 @@ class Transition:
         return self.mutation.called
 
     @property
-    def args(self) -> object:
-        """The arguments of the mutation, None without."""
-        return self.mutation.args
+    def args(self) -> A_co:
+        """The arguments that the mutation has for the state that the handler is about, None without."""
+        args = self.mutation.args
+        return cast("A_co", None if isinstance(args, Arguments) else args)
 
     @property
     def cause(self) -> BaseException | None:
