@@ -15,6 +15,7 @@ from typing import Final, final
 import attrs
 
 from histrio_kernel.machine.core.errors import SchemaError, UnknownState, nearest
+from histrio_kernel.machine.core.variables import K
 
 __all__ = ["RELATIONS", "Definition", "Schema"]
 
@@ -109,7 +110,7 @@ class Schema:
         self,
         definitions: Mapping[str, Definition],
         exception: str = "exception",
-        keys: Mapping[Hashable, str] | None = None,
+        keys: Mapping[K, str] | None = None,
     ) -> None:
         complete = dict(definitions)
         complete.setdefault(exception, Definition(multi=True, keep=True))
