@@ -18,12 +18,14 @@ from tests.benchmarks import (
     cancelling,
     combining,
     disk,
+    machines,
     mail,
     memory,
     report,
     ring,
     service,
     spawning,
+    state_machines,
     supervising,
     topics,
     waits,
@@ -43,6 +45,8 @@ ROWS: Final[tuple[Row, ...]] = (
     *topics.ROWS,
     *disk.ROWS,
     *service.ROWS,
+    *machines.ROWS,
+    *state_machines.ROWS,
 )
 
 WIDTH: Final = 140

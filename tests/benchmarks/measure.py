@@ -22,12 +22,18 @@ from typing import Final
 
 import attrs
 
-__all__ = ["PAIRS", "PAIRS_QUICK", "Figures", "Row", "Side", "Stopwatch", "measure", "unit_ns"]
+__all__ = ["PAIRS", "PAIRS_QUICK", "Figures", "Row", "Side", "Stopwatch", "in_units", "measure"]
 
 PAIRS: Final = 7
 """How many pairs a full run takes the median of; an odd number, so that the median is one of them."""
 
 PAIRS_QUICK: Final = 5
+
+SLICES: Final = 9
+"""Of one timing in `u`; an odd number."""
+
+UNITS_PER_ITEM: Final = 10
+"""Turns of the yardstick beside each item, so that both take about as long."""
 
 Side = Callable[[int], float]
 """Does its work for so many items, and returns the cost of one of them."""
@@ -159,17 +165,26 @@ def _pair(row: Row, index: int, quick: bool, on_timing: Callable[[], None]) -> t
     return costs[False], costs[True]
 
 
-def unit_ns(iterations: int = 1_000_000) -> float:
-    """`u`, the yardstick for rows whose peer ran elsewhere: nanoseconds of one turn of a loop with a look-up and a sum.
+def in_units(work: Callable[[int], object], items: int) -> float:
+    """What one item costs in `u`, the yardstick for rows whose peer ran elsewhere.
 
-    Process CPU time of `y += d[k]` with `d = {(1, 2): 3}`, the best of three.
+    `u` is the process CPU time of one turn of a loop with a look-up and a sum. Slices of the work and of the yardstick
+    take turns, and the slice with the median ratio counts: so both have seen the same machine.
     """
+    part = max(1, items // SLICES)
+    ratios: list[float] = []
+    for _ in range(SLICES):
+        with Stopwatch() as mine:
+            work(part)
+        with Stopwatch() as unit:
+            _count(part * UNITS_PER_ITEM)
+        ratios.append(mine.seconds * UNITS_PER_ITEM / unit.seconds)
+    return sorted(ratios)[SLICES // 2]
+
+
+def _count(iterations: int) -> None:
+    """So many `u`."""
     d, k, y = {(1, 2): 3}, (1, 2), 0
-    best = float("inf")
-    for _ in range(3):
-        with Stopwatch() as watch:
-            for _ in range(iterations):
-                y += d[k]
-        best = min(best, watch.seconds)
-    assert y == 9 * iterations
-    return best / iterations * 1e9
+    for _ in range(iterations):
+        y += d[k]
+    assert y == 3 * iterations
