@@ -20,14 +20,14 @@ from histrio_kernel.futures import Pace, Telling
 from histrio_kernel.letters import DeadLetter, DeadLetters
 from histrio_kernel.signals import Signals
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "pace_of_this_run"]
 
 _PACE: Final[trio.lowlevel.RunVar[Pace]] = trio.lowlevel.RunVar("histrio pace")
 _ENDS_S: Final = bound("held_turn_s")
 _log: Final = logging.getLogger("histrio")
 
 
-def _pace_of_this_run() -> Pace:
+def pace_of_this_run() -> Pace:
     """One counter for all systems of a Trio run, so that who talks to many still yields (A8)."""
     try:
         return _PACE.get()
@@ -78,7 +78,7 @@ class Engine:
         self.name: Final = name
         self.driver: Final = driver
         self.nursery: Final = nursery
-        self.pace: Final = _pace_of_this_run()
+        self.pace: Final = pace_of_this_run()
         self.telling: Final[Telling] = deque()
         self.signals: Final = Signals(self._signals_change, self._reader_failed)
         self.signals_changed: Callable[[bool], None] | None = None

@@ -264,11 +264,13 @@ def _apply(body: Body, more: More, transition: Transition) -> None:
 
 def _conclude_error(body: Body, more: More, transition: Transition) -> None:
     """What the machine's error is now, and whether an `exception` comes before what waits."""
-    if body.flags & FAILED:
-        _end_error(body, more, transition)
+    _end_error(body, more, transition)
     cause = transition.mutation.cause
-    if cause is not None and transition.result is not EXECUTED:
-        more.shell.unclaimed(cause, transition)
+    if cause is not None:
+        if transition.result is EXECUTED:
+            more.shell.excepted(cause, transition)
+        else:
+            more.shell.unclaimed(cause, transition)
     if isinstance(transition.error, Exception):
         _take_error(body, more, transition, transition.error)
 

@@ -180,6 +180,10 @@ class Machine(Body, Generic[K]):
             move = self.node.moves[op.index].get(states)
             if move is not None:
                 return self._make(move, states, args)
+        if args is None:
+            given = self._given(op, states)
+            if given is not None:
+                return self._mutate(op, *given)
         node = self.automaton.current(self.node)
         if not self.flags and args is None:
             self.node, delta, result = self.automaton.edge(node, op, states)
@@ -196,6 +200,13 @@ class Machine(Body, Generic[K]):
         mutation = self._mutation(op, states, called)
         mutation.args = args
         return self._submit(more, mutation)
+
+    def _given(self, op: Op | None, states: tuple[Hashable, ...]) -> tuple[tuple[Hashable, ...], object] | None:
+        """What those states stand for that a front door has given arguments: their keys, and the arguments.
+
+        It is asked for keys that no edge is known for. `op` None is a toggle.
+        """
+        return None
 
     def _make(self, move: Move, states: tuple[Hashable, ...], args: object) -> Result:
         """A known move, on which somebody takes part, or which has arguments."""
@@ -230,6 +241,9 @@ class Machine(Body, Generic[K]):
 
     def _dry_run(self, op: Op, states: tuple[Hashable, ...], args: object) -> Result:
         """Ask the relations, and the handlers if there are any."""
+        given = self._given(op, states) if args is None else None
+        if given is not None:
+            states, args = given
         move = self.automaton.move(self.automaton.current(self.node), op, states)
         if not self.flags:
             return EXECUTED if move.refusal is None else move.refusal
@@ -326,7 +340,7 @@ class Machine(Body, Generic[K]):
 
     # -- who takes part ------------------------------------------------------------------------------------------------
 
-    def bind(self, table: HandlerTable, owner: object = None) -> None:
+    def bind(self, table: HandlerTable, /, owner: object = None) -> None:
         """Call the handlers of that table, with this owner, after those bound before.
 
         Within a transition it counts from the next one on.
@@ -337,15 +351,21 @@ class Machine(Body, Generic[K]):
         shared_automaton(self.schema, (*self.automaton.tables, table), self.automaton.edges_max)  # raises here, now
         self._change(lambda more: self._rebind(more, (*self.automaton.tables, table), (*more.owners, owner)))
 
-    def unbind(self, table: HandlerTable) -> None:
-        """Call the handlers of that table no more.
+    def unbind(self, table: HandlerTable, /, owner: object = None) -> None:
+        """Call the handlers of that table, with that owner, no more.
 
         Raises:
-            ValueError: it is not bound.
+            ValueError: they are not bound.
         """
-        if table not in self.automaton.tables:
-            raise ValueError(f"{table!r} is not bound to {self!r}")
-        self._change(lambda more: self._unbind(more, table))
+        if self._binding(table, owner) is None:
+            raise ValueError(f"{table!r} of {owner!r} is not bound to {self!r}")
+        self._change(lambda more: self._unbind(more, table, owner))
+
+    def _binding(self, table: HandlerTable, owner: object) -> int | None:
+        """The number of that binding."""
+        owners = () if self.more is None else self.more.owners
+        bindings = enumerate(zip(self.automaton.tables, owners, strict=True))
+        return next((n for n, (each, whose) in bindings if each is table and whose is owner), None)
 
     def attach(self, tracer: Tracer) -> None:
         """Let a tracer see every step; within a transition, from the next one on."""
@@ -378,10 +398,12 @@ class Machine(Body, Generic[K]):
         more.owners = owners
         self.flags = self.flags | HANDLED if self.automaton.compiled else self.flags & ~HANDLED
 
-    def _unbind(self, more: More, table: HandlerTable) -> None:
-        """The first binding of that table goes."""
+    def _unbind(self, more: More, table: HandlerTable, owner: object) -> None:
+        """That binding goes."""
         tables, owners = list(self.automaton.tables), list(more.owners)
-        number = tables.index(table)
+        number = self._binding(table, owner)
+        if number is None:  # it was taken away twice within one transition
+            return
         del tables[number], owners[number]
         self._rebind(more, tuple(tables), tuple(owners))
 

@@ -67,6 +67,11 @@ class Transition(Generic[A_co]):
         args = self.mutation.args
         return cast("A_co", None if isinstance(args, Arguments) else args)
 
+    def args_of(self, state: str) -> object:
+        """The arguments that the mutation has for the state of that name, None without."""
+        args = self.mutation.args
+        return args.get(state) if isinstance(args, Arguments) else args
+
     @property
     def cause(self) -> BaseException | None:
         """The error that it reports."""

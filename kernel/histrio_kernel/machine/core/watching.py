@@ -80,6 +80,9 @@ class Shell:
     def disposed(self) -> None:
         """The machine takes no more mutations."""
 
+    def excepted(self, error: BaseException, transition: Transition) -> None:
+        """The machine has this error as its `exception`, and the handlers of that state have been told."""
+
     def unclaimed(self, error: BaseException, transition: Transition | None) -> None:
         """An error that cannot become, or did not become, the machine's `exception`."""
         _log.error("a machine could not take an error as its exception: %r in %r", error, transition, exc_info=error)

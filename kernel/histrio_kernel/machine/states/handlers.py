@@ -106,6 +106,9 @@ class HandlerSet:
     takes: frozenset[str]
     """The states of which it is told, sync or async, that they have entered."""
 
+    def __bool__(self) -> bool:
+        return bool(self.entered or self.exited or tuple(self.table.items()))
+
 
 class Handlers:
     """A base for objects that are bound to machines: `class Pump(histrio.Handlers, states=Download)`.

@@ -1,0 +1,260 @@
+"""What hears of a machine's transitions: it ends and begins activations, looks at waits, and tells of trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from functools import partial
+from itertools import chain
+from typing import Final, final
+
+from histrio_kernel.machine.core.body import DISPOSED, Body
+from histrio_kernel.machine.core.schema import Schema
+from histrio_kernel.machine.core.source import ORIGIN, Source
+from histrio_kernel.machine.core.transition import Transition
+from histrio_kernel.machine.core.watching import Shell, Tracer
+from histrio_kernel.machine.shell.activations import Activation, Line, Task
+from histrio_kernel.machine.shell.errors import SlowHandler, TracerFailed, UnclaimedError
+from histrio_kernel.machine.shell.ground import Ground
+from histrio_kernel.machine.shell.tasks import ExitTask, StateTask
+from histrio_kernel.machine.shell.waits import Waits
+from histrio_kernel.machine.states.handlers import HandlerSet
+
+__all__ = ["Keeper", "Mutable"]
+
+Bindings = tuple[tuple[HandlerSet, object], ...]
+"""The handlers that are bound, with their objects, in the order of the bindings."""
+
+
+class Mutable:
+    """What the keeper does to its machine."""
+
+    __slots__ = ()
+
+    def failed(self, error: Exception, state: str | None) -> None:
+        """Work of a state has failed; `state` if it is still active."""
+        raise NotImplementedError
+
+    def finished(self, state: str) -> None:
+        """The task of a state that is active until it is done has returned."""
+        raise NotImplementedError
+
+
+@final
+class Keeper(Shell):
+    """The shell of one machine. It listens only while there is something to hear for."""
+
+    __slots__ = ("_body", "_lines", "_listen", "_machine", "bindings", "ground", "on_empty", "waits")
+
+    def __init__(self, body: Body, machine: Mutable, listen: Callable[[bool], None], ground: Ground) -> None:
+        self._body: Final = body
+        self._machine: Final = machine
+        self._listen: Final = listen
+        self._lines: Final[dict[str, Line]] = {}
+        self.ground = ground
+        self.bindings: Bindings = ()
+        self.waits: Final = Waits(body, self.rest)
+        self.on_empty: Callable[[], None] | None = None
+        """Called when no activation is left, once the machine is disposed."""
+
+    # -- whether there is something to hear for --------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """There is."""
+        self._listen(True)
+
+    def rest(self) -> None:
+        """Perhaps there is nothing any more."""
+        if not self.waits and not any(self._lines.values()) and not any(self._has_tasks()):
+            self._listen(False)
+
+    def _has_tasks(self) -> Iterator[bool]:
+        """Of each binding, whether states have tasks by it."""
+        for handlers, _ in self.bindings:
+            yield bool(handlers.entered or handlers.exited)
+
+    # -- activations -----------------------------------------------------------------------------------------------------
+
+    def activation(self, state: str) -> Activation:
+        """The current activation of a state that is active."""
+        line = self._line(state)
+        self.wake()
+        return line.current or line.enter(None, ())
+
+    def _line(self, state: str) -> Line:
+        line = self._lines.get(state)
+        if line is None:
+            line = self._lines[state] = Line(state, self)
+        return line
+
+    def _tasks(self, state: str, *, of_exit: bool) -> tuple[Task, ...]:
+        """The async handlers of a state, in the order of the bindings."""
+        found = ((h.exited if of_exit else h.entered, owner) for h, owner in self.bindings)
+        return tuple((handlers[state], owner) for handlers, owner in found if state in handlers)
+
+    def begin(self, activation: Activation) -> bool:
+        """Start the tasks of an activation."""
+        if not activation.tasks:
+            activation.begun = True
+            return True
+        assert activation.transition is not None
+        context = self._context(activation.transition)
+        returned = _After(len(activation.tasks), partial(self._returned, activation))
+        for number, task in enumerate(activation.tasks):
+            state = task[0].state.name
+            work = StateTask(activation, task, self.ground.identity, partial(self._failed, state), returned)
+            if not self.ground.start(context.copy(), work.run, f"{self.ground.name}: {state}"):
+                activation.works.pop(work)
+                return number > 0
+        return True
+
+    def close(self, activation: Activation, name: str, then: Callable[[], None]) -> bool:
+        """Run the async `exited` handlers."""
+        tasks = self._tasks(name, of_exit=True)
+        transition = activation.exit or activation.transition
+        if not tasks or transition is None:
+            return False
+        work = ExitTask(transition, tasks, self.ground.identity, partial(self._failed, None, still=False), then)
+        return self.ground.start(self._context(transition), work.run, f"{self.ground.name}: {name} exited")
+
+    def _context(self, transition: Transition[object]) -> Context:
+        """What a task begins in: the ground's context, and where its mutations come from."""
+        more = self._body.more
+        source: Source = transition.as_source("" if more is None else more.name)
+        context = self.ground.base()
+        context.run(ORIGIN.set, source)
+        return context
+
+    def _failed(self, state: str | None, error: BaseException, still: bool) -> None:
+        """A task has raised."""
+        assert isinstance(error, Exception)
+        self._machine.failed(error, state if still else None)
+
+    def _returned(self, activation: Activation) -> None:
+        """All tasks of an activation have returned."""
+        state = activation.tasks[0][0].state.name
+        schema = self._body.automaton.schema
+        if not activation.is_over and state in schema.definitions and schema.index(state) in schema.until_done:
+            self._machine.finished(state)
+
+    def advance(self) -> None:
+        """Tasks can be started from now on, perhaps."""
+        for line in tuple(self._lines.values()):
+            line.advance()
+
+    def is_empty(self) -> bool:
+        """Whether no activation has anything left."""
+        return not any(self._lines.values())
+
+    def emptied(self, line: Line) -> None:
+        """No activation of a state has anything left."""
+        if self._lines.get(line.name) is line:
+            del self._lines[line.name]
+            self.rest()
+            if self.on_empty is not None and self.is_empty():
+                self.on_empty()
+
+    # -- transitions -----------------------------------------------------------------------------------------------------
+
+    def moved(self, transition: Transition[object]) -> None:
+        """Scopes of what left or entered anew end, before any final handler."""
+        schema, move = transition.schema, transition.move
+        before = move.before.members
+        for state in move.exits:
+            self._leave(schema.names[state], transition)
+        for state in move.enters:
+            if state in before and state in schema.keep:
+                continue
+            name = schema.names[state]
+            self._leave(name, transition)
+            tasks = self._tasks(name, of_exit=False)
+            if tasks or self._tasks(name, of_exit=True):
+                self._line(name).enter(transition, tasks)
+
+    def _leave(self, state: str, transition: Transition[object] | None) -> None:
+        """The present activation of that state is over."""
+        line = self._lines.get(state)
+        if line is not None:
+            line.leave(transition)
+
+    def rolled_back(self, transition: Transition[object]) -> None:
+        """Scopes of what left again end; a task that has not started never starts."""
+        for state in transition.rolled_back:
+            self._leave(transition.schema.names[state], transition)
+
+    def settled(self, transition: Transition[object]) -> None:
+        """Tasks of what has entered start; waits are looked at."""
+        move, names = transition.move, transition.schema.names
+        if self._lines:
+            for state in move.enters:
+                line = self._lines.get(names[state])
+                if line is not None:
+                    line.settled(transition)
+        if self.waits:
+            self.waits.settled(transition, chain(move.exits, move.enters, transition.rolled_back))
+
+    def excepted(self, error: BaseException, transition: Transition[object]) -> None:
+        """The machine has an `exception`: if no handler of any binding takes it, the ground must know (M8)."""
+        schema = transition.schema
+        if not any(schema.names[schema.exception] in handlers.takes for handlers, _ in self.bindings):
+            self.ground.unhandled(error)
+
+    def queue_ended(self) -> None:
+        """Nothing waits any more."""
+        self.waits.queue_ended()
+
+    def imported(self, ticked: tuple[int, ...]) -> None:
+        """Scopes end of the states whose tick changed."""
+        names = self._body.automaton.schema.names
+        for state in ticked:
+            self._leave(names[state], None)
+        self.waits.imported()
+
+    def evolved(self, old: Schema, new: Schema) -> None:
+        """The machine has another schema: what is gone has left."""
+        for name in old.names:
+            if name not in new.definitions:
+                self._leave(name, None)
+        self.waits.evolved(old, new)
+
+    def disposed(self) -> None:
+        """All activations end, those of what entered last first; waits will not come true any more."""
+        assert self._body.flags & DISPOSED
+        for name in tuple(reversed(self._lines)):
+            self._leave(name, None)
+        self.waits.disposed(self.ground.name)
+
+    # -- trouble -----------------------------------------------------------------------------------------------------------
+
+    def unclaimed(self, error: BaseException, transition: Transition[object] | None) -> None:
+        """An error that did not become the machine's `exception`."""
+        self.ground.report(UnclaimedError(f"{self.ground.name}: {transition!r}", error))
+
+    def tracer_failed(self, tracer: Tracer, error: Exception) -> None:
+        """A tracer raised and has been detached."""
+        self.ground.report(TracerFailed(f"{self.ground.name}: the tracer {tracer!r}", error))
+
+    def slow(self, transition: Transition[object], seconds: float) -> None:
+        """The sync handlers of a transition have held everybody up."""
+        self.ground.report(
+            SlowHandler(
+                f"{self.ground.name}: the handlers of {transition!r} took {seconds:.3f} s. A sync handler is part of the "
+                "transition and holds everybody up: what takes long belongs into an async `entered`"
+            )
+        )
+
+
+@final
+class _After:
+    """Calls once when it has been called so many times."""
+
+    __slots__ = ("_call", "_left")
+
+    def __init__(self, left: int, call: Callable[[], None]) -> None:
+        self._left = left
+        self._call: Final = call
+
+    def __call__(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._call()
