@@ -166,6 +166,27 @@ def test_a_chain_of_requirements_may_be_long() -> None:
     assert Resolver(schema).order.sort([0, 4_999, 7]) == (4_999, 7, 0)
 
 
+def test_long_chains_and_circles_of_after() -> None:
+    """M2: thousands of states that come after one another are ordered; in a circle the first one that waits is taken."""
+    names = [f"s{number}" for number in range(5_000)]
+    chain = {name: Definition(after=[other]) for name, other in pairwise(names)}
+    open_end = Resolver(Schema({**chain, names[-1]: Definition()})).order
+    circle = Resolver(Schema({**chain, names[-1]: Definition(after=[names[0]])})).order
+
+    assert open_end.sort(range(5_000)) == tuple(reversed(range(5_000)))
+    assert circle.sort(range(5_000)) == (0, *reversed(range(1, 5_000)))
+
+
+def test_a_long_chain_of_requirements_leaves_together() -> None:
+    """M2: without the state that all others require, directly or by others, none of them is left."""
+    names = [f"s{number}" for number in range(5_000)]
+    machine = Machine(Schema({name: Definition(require=names[max(0, n - 1) : n]) for n, name in enumerate(names)}))
+
+    assert machine.add(*names)
+    assert machine.remove(names[0])
+    assert machine.names == ()
+
+
 def test_after_is_honoured_over_others() -> None:
     """M2: `after` holds between any two states of a list, not between neighbours only."""
     machine = Machine(Schema({"c": Definition(after=["d"]), "x": Definition(), "d": Definition()}))

@@ -131,7 +131,7 @@ class Automaton:
         """An auto transition after vetoes: those let go, and who was not negotiated, do not enter."""
         before = move.before
         negotiated = move.after.members.difference(let_go)
-        barred = [s for s in range(len(self.schema)) if s not in before.members and s not in negotiated]
+        barred = set(range(len(self.schema))) - before.members - negotiated
         kept = [state for state in move.called if state in negotiated]
         target = self.resolver.resolve(before.active, ADD, kept, barred)
         return self._accepted(before, ADD, move.called, target, is_auto=True, called_again=())
@@ -146,9 +146,10 @@ class Automaton:
     def _move(self, node: Node, op: Op, called: tuple[int, ...]) -> Move:
         """One mutation resolved."""
         target = self.resolver.resolve(node.active, op, called)
-        missing = () if op is REMOVE else tuple(state for state in called if state not in target)
+        present = set(target)
+        missing = () if op is REMOVE else tuple(state for state in called if state not in present)
         if missing:
-            return self._refused(node, op, called, f"the relations do not let {self.schema.spell(missing)} be active")
+            return self.refused(node, op, called, f"the relations do not let {self.schema.spell(missing)} be active")
         return self._accepted(node, op, called, target, called_again=called)
 
     def _auto_move(self, node: Node, called: tuple[int, ...]) -> Move:
@@ -156,10 +157,10 @@ class Automaton:
         target = self.resolver.resolve_auto(node.active, called)
         if target is None:
             reason = f"the relations let none of {self.schema.spell(called)} be active"
-            return self._refused(node, ADD, called, reason, is_auto=True)
+            return self.refused(node, ADD, called, reason, is_auto=True)
         return self._accepted(node, ADD, called, target, is_auto=True, called_again=())
 
-    def _refused(self, node: Node, op: Op, called: tuple[int, ...], reason: str, *, is_auto: bool = False) -> Move:
+    def refused(self, node: Node, op: Op, called: tuple[int, ...], reason: str, *, is_auto: bool = False) -> Move:
         """A move that changes nothing."""
         return Move(
             op=op,
@@ -191,20 +192,21 @@ class Automaton:
     ) -> Move:
         """A move to `target`; those of `called_again` that are Multi enter even if they are active."""
         active, members = node.active, node.members
-        exits = self.resolver.order.sort(state for state in active if state not in target)
+        after = self.intern(target)
+        exits = self.resolver.order.sort(state for state in active if state not in after.members)
         again = self.schema.multi.intersection(called_again)
         enters = tuple(state for state in target if state not in members or state in again)
         ticking = sum(unit(state) for state in (*exits, *enters))
         delta = ticking + sum(unit(state) for state in enters if state in members)
         handlers = self.compiled
-        steps = negotiation_steps(handlers, active, target, exits, enters, stays=op is not REMOVE)
+        steps = negotiation_steps(handlers, node, after, exits, enters, stays=op is not REMOVE)
         return Move(
             op=op,
             is_auto=is_auto,
             called=called,
             refusal=None,
             before=node,
-            after=self.intern(target),
+            after=after,
             exits=exits,
             enters=enters,
             delta=delta,

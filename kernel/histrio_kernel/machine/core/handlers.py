@@ -121,7 +121,7 @@ Key: TypeAlias = "tuple[Kind, int, int]"
 class Compiled:
     """All tables that are bound to the machines of one automaton, with the states as numbers."""
 
-    __slots__ = ("_calls", "_slots", "has_pairs")
+    __slots__ = ("_calls", "_slots", "firsts")
 
     def __init__(self, schema: Schema, tables: Iterable[HandlerTable]) -> None:
         self._calls: Final[dict[Key, list[tuple[int, Call]]]] = {}
@@ -131,7 +131,8 @@ class Compiled:
                 key = (slot.kind, _number(schema, slot, slot.first), _number(schema, slot, slot.state))
                 self._slots[key] = slot
                 self._calls.setdefault(key, []).append((number, call))
-        self.has_pairs: Final = any(kind is Kind.BESIDE for kind, _, _ in self._calls)
+        self.firsts: Final = frozenset(first for kind, first, _ in self._calls if kind is Kind.BESIDE)
+        """The states whose `beside` some handler is for."""
 
     def __bool__(self) -> bool:
         return bool(self._calls)

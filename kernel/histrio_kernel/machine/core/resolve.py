@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final, final
 
-from histrio_kernel.machine.core.order import Order
+from histrio_kernel.machine.core.order import Order, turned_round
 from histrio_kernel.machine.core.schema import Schema
 
 __all__ = ["ADD", "EVOLVE", "REMOVE", "SET", "Op", "Resolver"]
@@ -45,22 +45,24 @@ _NOBODY: Final[frozenset[int]] = frozenset()
 class Resolver:
     """The rules of one schema."""
 
-    __slots__ = ("_add", "_autos", "_multi", "_removed_by", "_require", "order")
+    __slots__ = ("_add", "_autos", "_multi", "_removed_by", "_require", "_required_by", "order")
 
     def __init__(self, schema: Schema) -> None:
         self.order: Final = Order(schema)
         self._add: Final = schema.add
         self._multi: Final = schema.multi
         self._require: Final = schema.require
+        self._required_by: Final = turned_round(dict(enumerate(schema.require)))
         self._removed_by: Final = schema.removed_by
         self._autos: Final = schema.autos
 
     def resolve(
-        self, active: Sequence[int], op: Op, called: Sequence[int], barred: Collection[int] = _NOBODY
+        self, active: Sequence[int], op: Op, called: Sequence[int], barred: Set[int] = _NOBODY
     ) -> tuple[int, ...]:
         """The ordered states that would be active; `barred` ones may not enter, whoever names them."""
         if op is REMOVE:
-            names = [name for name in active if name not in called]
+            leaving = set(called)
+            names = [name for name in active if name not in leaving]
         else:
             base = [*called, *active] if op is ADD else called
             names = self._closure(base, active, called, barred)
@@ -74,16 +76,25 @@ class Resolver:
         nothing.
         """
         target = self.resolve(active, ADD, called)
-        if not any(name in target for name in called):
+        kept = self._kept(called, target)
+        if not kept:
             return None
-        while any(name not in target for name in called):
-            called = [name for name in called if name in target]
+        while len(kept) < len(called):
+            called = kept
             target = self.resolve(active, ADD, called)
+            kept = self._kept(called, target)
         return target
+
+    @staticmethod
+    def _kept(called: Sequence[int], target: Iterable[int]) -> list[int]:
+        """Those called that are in the outcome."""
+        present = set(target)
+        return [name for name in called if name in present]
 
     def auto_candidates(self, active: Sequence[int]) -> tuple[int, ...]:
         """The inactive auto states that no active state removes, in the order of the schema."""
-        return tuple(name for name in self._autos if name not in active and self._removed_by[name].isdisjoint(active))
+        present = set(active)
+        return tuple(name for name in self._autos if name not in present and self._removed_by[name].isdisjoint(present))
 
     def settle(self, names: Sequence[int]) -> Sequence[int]:
         """What is left of `names` when nothing lacks a requirement and nothing is removed by another."""
@@ -94,13 +105,14 @@ class Resolver:
             names = left
 
     def _closure(
-        self, base: Iterable[int], active: Sequence[int], called: Sequence[int], barred: Collection[int]
+        self, base: Iterable[int], active: Sequence[int], called: Sequence[int], barred: Set[int]
     ) -> list[int]:
         """`base` and all that its members imply: those that were not active, or are Multi and called."""
         names = [name for name in dict.fromkeys(base) if name not in barred]
         seen = set(names)
+        silent = set(active).difference(self._multi.intersection(called))
         for name in names:  # it grows while it is walked
-            if name in active and not (name in self._multi and name in called):
+            if name in silent:
                 continue
             for implied in self._add[name]:
                 if implied not in seen and implied not in barred:
@@ -110,12 +122,15 @@ class Resolver:
 
     def with_requirements(self, names: Sequence[int]) -> Sequence[int]:
         """`names` without those whose requirements are not all among them, until that is true of all."""
-        while True:
-            present = set(names)
-            kept = [name for name in names if present.issuperset(self._require[name])]
-            if len(kept) == len(names):
-                return kept
-            names = kept
+        present = set(names)
+        lacking = [name for name in names if not present.issuperset(self._require[name])]
+        present.difference_update(lacking)
+        for name in lacking:  # it grows while it is walked
+            for other in self._required_by[name]:
+                if other in present:
+                    present.discard(other)
+                    lacking.append(other)
+        return [name for name in names if name in present] if lacking else names
 
     def _without_removed(self, names: Sequence[int]) -> Sequence[int]:
         """`names` without those that another one removes which is itself still there, from the last to the first."""

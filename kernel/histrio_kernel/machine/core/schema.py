@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Final, final
 
 import attrs
@@ -53,7 +53,7 @@ class Definition:
     """It leaves when its task has returned."""
 
 
-def _check(name: str, definition: Definition, known: Sequence[str]) -> None:
+def _check(name: str, definition: Definition, known: Collection[str]) -> None:
     """Raise `SchemaError` if this state names what is not there, or requires or adds what it removes."""
     for relation in RELATIONS:
         for other in getattr(definition, relation):
@@ -117,7 +117,7 @@ class Schema:
         self.definitions: Final[Mapping[str, Definition]] = complete
         self.names: Final = tuple(complete)
         for name, definition in complete.items():
-            _check(name, definition, self.names)
+            _check(name, definition, complete)
         self._index: Final = {name: number for number, name in enumerate(self.names)}
         self._keys: Final[dict[Hashable, int]] = {number: number for number in range(len(self.names))}
         self._keys.update(self._index)

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from histrio_kernel.machine.core.handlers import Compiled, Kind
-from histrio_kernel.machine.core.moves import NOWHERE, Said, Step
+from histrio_kernel.machine.core.moves import NOWHERE, Node, Said, Step
 
 __all__ = ["final_steps", "negotiation_steps"]
 
 
 def negotiation_steps(
     handlers: Compiled,
-    active: Sequence[int],
-    target: Sequence[int],
+    before: Node,
+    after: Node,
     exits: Sequence[int],
     enters: Sequence[int],
     *,
@@ -30,14 +30,13 @@ def negotiation_steps(
     for state in enters:
         yield from _step(handlers, Kind.MAY_ENTER, state, about=state)
     if stays:
-        for state in target:
-            if state in active:
+        for state in after.active:
+            if state in before.members:
                 yield from _step(handlers, Kind.STAYS, state, about=state)
-    if handlers.has_pairs:
-        for first in active:
-            for state in target:
-                if state != first:
-                    yield from _step(handlers, Kind.BESIDE, state, first, about=state)
+    for first in before.active:
+        if first in handlers.firsts:
+            for state in after.active:
+                yield from _step(handlers, Kind.BESIDE, state, first, about=state)
     yield from _step(handlers, Kind.ANY_MAY_ENTER, about=NOWHERE)
 
 
