@@ -11,7 +11,7 @@ from histrio_kernel.machine.core.schema import Definition, Schema
 from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.core.watching import Shell, Tracer
 
-__all__ = ["Deed", "Lab", "Oops", "Writer", "raises", "vetoes"]
+__all__ = ["Deed", "Keeper", "Lab", "Oops", "Writer", "entered", "raises", "table", "vetoes"]
 
 Deed: TypeAlias = Callable[[Transition], object]
 
@@ -28,6 +28,23 @@ def raises(transition: Transition) -> object:
 def vetoes(transition: Transition) -> object:
     """Veto."""
     return False
+
+
+def entered(state: str) -> Slot:
+    """The slot that is told that this state has entered."""
+    return Slot(Kind.ENTERED, state)
+
+
+def table(deeds: Mapping[Slot, Deed]) -> HandlerTable:
+    """Handlers that do these deeds, whatever they are bound to."""
+    return HandlerTable(_handler(slot, deed) for slot, deed in deeds.items())
+
+
+def _handler(slot: Slot, deed: Deed) -> Handler:
+    def call(owner: object, transition: Transition) -> object:
+        return deed(transition)
+
+    return Handler(slot, call)
 
 
 class Keeper(Shell):
@@ -77,7 +94,10 @@ class Writer(Tracer):
 
 
 class Lab:
-    """A machine of these states, all of whose handlers are bound and noted in `calls`; some do a deed besides."""
+    """A machine of these states, all of whose handlers are bound and noted in `calls`; some do a deed besides.
+
+    Of the pairs only those that do a deed are bound.
+    """
 
     def __init__(self, states: Mapping[str, Definition], deeds: Mapping[Slot, Deed] | None = None) -> None:
         self.calls: Final[list[str]] = []
@@ -91,6 +111,7 @@ class Lab:
         kinds = (Kind.MAY_ENTER, Kind.MAY_EXIT, Kind.STAYS, Kind.ENTERED, Kind.EXITED)
         every = [Slot(kind, name) for kind in kinds for name in names]
         every += [Slot(Kind.ANY_MAY_ENTER), Slot(Kind.ANY_ENTERED)]
+        every += [slot for slot in deeds or {} if slot.kind is Kind.BESIDE]
         self.machine.bind(HandlerTable(self._handler(slot, (deeds or {}).get(slot)) for slot in every))
 
     def _handler(self, slot: Slot, deed: Deed | None) -> Handler:

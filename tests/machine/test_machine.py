@@ -93,11 +93,11 @@ def test_bindings_are_called_in_order() -> None:
 
     assert isinstance(machine.add("a"), Canceled)
     assert calls == ["first", "second"]
-    for _ in range(3):
-        machine.unbind(table)
+    for owner in ("first", "second", "third"):
+        machine.unbind(table, owner)
     assert machine.add("a")
     with pytest.raises(ValueError, match="not bound"):
-        machine.unbind(table)
+        machine.unbind(table, "first")
 
 
 def test_an_interrupt_leaves_the_machine_whole() -> None:

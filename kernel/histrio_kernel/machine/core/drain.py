@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from histrio_kernel.machine.core.body import BUSY, FAILED, HANDLED, HEARD, QUEUED, TRACED, Body, More
+from histrio_kernel.machine.core.body import BUSY, DISPOSED, FAILED, HANDLED, HEARD, QUEUED, TRACED, Body, More
 from histrio_kernel.machine.core.errors import DrainStuck
 from histrio_kernel.machine.core.evolving import Evolution, evolve
-from histrio_kernel.machine.core.finals import finish
+from histrio_kernel.machine.core.finals import finish, roll_back
 from histrio_kernel.machine.core.moves import Move, Mutation
 from histrio_kernel.machine.core.negotiation import negotiate
 from histrio_kernel.machine.core.queue import cancel_all
@@ -51,6 +51,10 @@ def drain(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
         result = _run(body, more, mutation)
         if more.queue or body.flags & ~(HANDLED | BUSY):
             _end(body, more, left)
+    except BaseException as error:
+        _abandon(body, more, error)
+        raise
+    else:
         return result
     finally:
         more.current = None
@@ -81,12 +85,18 @@ def drain_short(body: Body, more: More, move: Move, mutation: Mutation) -> Execu
             finish(body, transition, more)
             if transition.result is None:
                 transition.result = EXECUTED
+            if body.flags & HEARD and transition.moved:  # since a handler waits for something
+                more.shell.settled(transition)
         if transition.result is EXECUTED and body.flags == flags | BUSY and move.after.auto is None:
             result: Executed | Canceled = EXECUTED
         else:
             result = _follow(body, more, transition)
-        if more.queue or flags & ~HANDLED:
+        if more.queue or body.flags & ~(HANDLED | BUSY):
             _end(body, more, more.drain_max - 1)
+    except BaseException as error:
+        _abandon(body, more, error)
+        raise
+    else:
         return result
     finally:
         more.current = None
@@ -159,6 +169,7 @@ def _run(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
     """One mutation from its turn to its result, and what is to come next."""
     if more.change:
         _make_changes(more)
+        mutation = _as_now(body, mutation)
     return _follow(body, more, _perform(body, more, mutation))
 
 
@@ -168,7 +179,8 @@ def _follow(body: Body, more: More, transition: Transition) -> Executed | Cancel
     assert result is not None
     if transition.error is not None or mutation.cause is not None or body.flags & FAILED:
         _conclude_error(body, more, transition)
-    if result is EXECUTED and transition.move.starts_auto and not mutation.dry and not more.no_autos:
+    goes_on = not more.no_autos and not body.flags & DISPOSED
+    if result is EXECUTED and transition.move.starts_auto and not mutation.dry and goes_on:
         auto = body.node.auto
         if isinstance(auto, bool):
             auto = body.automaton.auto(body.automaton.current(body.node))
@@ -185,6 +197,36 @@ def _make_changes(more: More) -> None:
     changes, more.change = more.change, []
     for change in changes:
         change()
+
+
+def _as_now(body: Body, mutation: Mutation) -> Mutation:
+    """The same mutation, if its move was worked out for other handlers than are bound now."""
+    move = mutation.move
+    if move is None:
+        return mutation
+    if move.is_auto:
+        auto = body.automaton.auto(body.automaton.current(body.node))
+        assert auto is not None
+        return auto.mutation
+    again = Mutation(mutation.op, mutation.states, mutation.called)
+    again.args, again.source = mutation.args, mutation.source
+    return again
+
+
+def _abandon(body: Body, more: More, error: BaseException) -> None:
+    """An interrupt has come up. If a tracer raised it, its transition ends here: what was not told yet leaves again."""
+    transition = more.current
+    if transition is None:
+        return
+    if transition.result is None:
+        transition.error, transition.result = error, Canceled("it was interrupted", error)
+        if transition.moved:
+            roll_back(body, transition, more, transition.enters)
+            if body.flags & HEARD:
+                more.shell.settled(transition)
+    ticket = transition.mutation.ticket
+    if ticket is not None and ticket.result is None:
+        ticket.resolve(transition.result)
 
 
 def _perform(body: Body, more: More, mutation: Mutation) -> Transition:
@@ -216,7 +258,7 @@ def _carry_out(body: Body, more: More, transition: Transition) -> None:
             _apply(body, more, transition)
     if flags & TRACED and more.on.end:
         more.tell(more.on.end, transition)
-    if flags & HEARD and transition.after != transition.before:
+    if body.flags & HEARD and transition.after != transition.before:
         more.shell.settled(transition)
 
 
@@ -225,7 +267,7 @@ def _move(body: Body, more: More, mutation: Mutation) -> Move:
     if mutation.move is not None:
         return mutation.move
     if isinstance(mutation, Evolution):
-        return evolve(body, more, mutation.automaton)
+        return evolve(body, more, mutation.schema)
     known = body.node.moves[mutation.op.index].get(mutation.states)
     if known is not None:
         return known
@@ -280,7 +322,7 @@ def _take_error(body: Body, more: More, transition: Transition, error: Exception
     if transition.is_auto:
         more.auto_failures += AUTO_FAILURES_MAX if transition.moved else 1
         more.no_autos = more.auto_failures >= AUTO_FAILURES_MAX
-    if transition.move.calls_exception:
+    if transition.move.calls_exception or body.flags & DISPOSED:
         more.shell.unclaimed(error, transition)
     else:
         note_error(body, more, error)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from histrio_kernel.machine.core.automaton import Automaton
+from histrio_kernel.machine.core.automaton import Automaton, shared_automaton
 from histrio_kernel.machine.core.body import Body, More
 from histrio_kernel.machine.core.clock import pack, unpack
+from histrio_kernel.machine.core.errors import SchemaError
 from histrio_kernel.machine.core.moves import Move, Mutation
+from histrio_kernel.machine.core.queue import cancel
 from histrio_kernel.machine.core.resolve import EVOLVE
-from histrio_kernel.machine.core.results import Canceled
 from histrio_kernel.machine.core.schema import Schema
 
 __all__ = ["Evolution", "evolve"]
@@ -19,23 +20,27 @@ __all__ = ["Evolution", "evolve"]
 class Evolution(Mutation):
     """The mutation that changes the schema."""
 
-    def __init__(self, automaton: Automaton) -> None:
+    def __init__(self, schema: Schema) -> None:
         super().__init__(EVOLVE, (), ())
-        self.automaton: Final = automaton
-        """Of the new schema, with the same handlers."""
+        self.schema: Final = schema
 
 
-def evolve(body: Body, more: More, automaton: Automaton) -> Move:
-    """Put the machine under the new automaton, and give what its present states resolve to there.
+def evolve(body: Body, more: More, new: Schema) -> Move:
+    """Put the machine under the new schema, and give what its present states resolve to there.
 
-    No handler can veto it: a machine whose states contradict their relations is worth less than one that lost some.
+    No handler can veto it: a machine whose states contradict their relations is worth less than one that lost some. But
+    it is refused if handlers that were bound after it was asked for are for states that are gone.
     """
-    old, new = body.automaton.schema, automaton.schema
+    old = body.automaton.schema
+    try:
+        automaton = shared_automaton(new, body.automaton.tables, body.automaton.edges_max)
+    except SchemaError as error:
+        return body.automaton.refused(body.node, EVOLVE, (), str(error))
     _take_over(body, automaton, old)
     for mutation in list(more.queue):
         if not _renumbered(mutation, old, new):
             more.queue.remove(mutation)
-            mutation.resolve(Canceled("a state that it names is not in the new schema"))
+            cancel(more, mutation, "a state that it names is not in the new schema")
     more.tell(more.on.schema_changed, old, new)
     more.shell.evolved(old, new)
     return automaton.evolved(body.node)

@@ -15,7 +15,7 @@ from histrio_kernel.machine.core.moves import Step
 from histrio_kernel.machine.core.results import Canceled
 from histrio_kernel.machine.core.transition import Transition
 
-__all__ = ["finish"]
+__all__ = ["finish", "roll_back"]
 
 
 def finish(body: Body, transition: Transition, more: More) -> None:
@@ -47,7 +47,7 @@ def _go_on(body: Body, transition: Transition, more: More, at: int, error: BaseE
             failed = step
     if _stops(failed, errors[-1]) and not failed.closes:
         first = move.enters.index(failed.state) if failed.enters else 0
-        _roll_back(body, transition, more, move.enters[first:])
+        roll_back(body, transition, more, move.enters[first:])
     _fail(transition, errors)
 
 
@@ -67,7 +67,7 @@ def _fail(transition: Transition, errors: list[BaseException]) -> None:
     transition.result = Canceled("a final handler failed", first)
 
 
-def _roll_back(body: Body, transition: Transition, more: More, entered: tuple[int, ...]) -> None:
+def roll_back(body: Body, transition: Transition, more: More, entered: tuple[int, ...]) -> None:
     """These leave again, and whatever then lacks a requirement."""
     automaton: Automaton = body.automaton
     active = transition.move.after.active

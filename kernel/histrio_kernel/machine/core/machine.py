@@ -157,11 +157,11 @@ class Machine(Body, Generic[K]):
         Raises:
             SchemaError: a bound handler is for a state that the new schema does not have.
         """
-        automaton = shared_automaton(schema, self.automaton.tables, self.automaton.edges_max)
+        shared_automaton(schema, self.automaton.tables, self.automaton.edges_max)  # raises here, now
         more = self._more()
         if self.flags & DISPOSED:
             return _GONE
-        return self._submit(more, self._from_here(Evolution(automaton)))
+        return self._submit(more, self._from_here(Evolution(schema)))
 
     def dispose(self) -> None:
         """Take no more mutations. What waits is CANCELED; a transition that runs goes on to its end."""

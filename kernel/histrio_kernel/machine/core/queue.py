@@ -9,7 +9,7 @@ from histrio_kernel.machine.core.resolve import EVOLVE
 from histrio_kernel.machine.core.results import Canceled, Queued, Ticket
 from histrio_kernel.machine.core.schema import Schema
 
-__all__ = ["cancel_all", "enqueue"]
+__all__ = ["cancel", "cancel_all", "enqueue"]
 
 
 def enqueue(more: More, schema: Schema, mutation: Mutation) -> Queued:
@@ -58,6 +58,13 @@ def _is_plain(schema: Schema, mutation: Mutation) -> bool:
 
 
 def cancel_all(more: More, reason: str) -> None:
-    """Whatever waits comes to nothing."""
+    """Whatever waits comes to nothing; errors among it are told to the shell."""
     while more.queue:
-        more.queue.popleft().resolve(Canceled(reason))
+        cancel(more, more.queue.popleft(), reason)
+
+
+def cancel(more: More, mutation: Mutation, reason: str) -> None:
+    """One that has waited comes to nothing. If it reports an error, that cannot become the machine's `exception`."""
+    mutation.resolve(Canceled(reason))
+    if mutation.cause is not None:
+        more.shell.unclaimed(mutation.cause, None)
