@@ -47,6 +47,9 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
         "letters",
         "combine",
         "machine.core",
+        "machine.states",
+        "machine.around",
+        "belonging",
     ),
     ("asks", "entries", "overflow", "inbox", "channels", "driver", "engine", "real", "log", "log_format"),
     ("account", "gate", "turn", "visiting", "settings", "handling", "lane"),
@@ -58,6 +61,7 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
 FORBIDDEN: Final = {
     "histrio_kernel": {"histrio"},
     "histrio_kernel.machine.core": {"histrio", "histrio_kernel", "trio"},
+    "histrio_kernel.machine.states": {"histrio", "trio"},
 }
 
 # The one folder that may use names that Trio keeps to itself.

@@ -17,7 +17,6 @@ from typing import (
     Final,
     Generic,
     Literal,
-    Never,
     TypeGuard,
     TypeVar,
     TypeVarTuple,
@@ -25,8 +24,9 @@ from typing import (
     overload,
 )
 
-from trio.lowlevel import current_task, disable_ki_protection
+from trio.lowlevel import current_task
 
+from histrio.class_settings import looked_up, settings_for
 from histrio.fixed import FixedMethod, FixedProperty, FixedValue
 from histrio.handlers import HandlerTable
 from histrio.kinds import Lives
@@ -42,7 +42,12 @@ from histrio_kernel.doors import Io
 from histrio_kernel.entries import message_of
 from histrio_kernel.errors import ActorStopped, End, NotStarted, Reason, Refusal, StashFull
 from histrio_kernel.futures import HOLDERS, Future, Promise
-from histrio_kernel.overflow import Latest, Overflow, Policy
+from histrio_kernel.machine.shell.machine import Machine
+from histrio_kernel.machine.shell.owned import OwnedMachine
+from histrio_kernel.machine.states.base import BaseState
+from histrio_kernel.machine.states.family import StatesMeta, schema_of
+from histrio_kernel.machine.states.handlers import handlers_of
+from histrio_kernel.overflow import Latest, Overflow
 from histrio_kernel.settings import Settings
 from histrio_kernel.turn import Worker
 from histrio_kernel.visiting import Visit
@@ -75,7 +80,7 @@ class Actor(Generic[M]):
     - `start_s`, `shutdown_s`: seconds that `started()` and stopping may take (60, 5).
     """
 
-    __slots__ = ("__weakref__", "_histrio_cell", "_histrio_io", "_histrio_timers")
+    __slots__ = ("__weakref__", "_histrio_cell", "_histrio_io", "_histrio_machine", "_histrio_timers")
     __histrio_actor__: ClassVar[Literal[True]] = True
 
     serial: ClassVar[bool] = False
@@ -91,7 +96,9 @@ class Actor(Generic[M]):
 
     __histrio_settings__: ClassVar[Settings]
     _histrio_cell: Cell
+    __histrio_states__: ClassVar[StatesMeta | None] = None
     _histrio_io: Io
+    _histrio_machine: Machine
     _histrio_timers: Timers[M]
 
     # -- what a behaviour overrides ------------------------------------------------------------------------------
@@ -147,9 +154,20 @@ class Actor(Generic[M]):
         return tuple(system.ref_of(child) for child in (cell.children or {}).values())
 
     @property
-    def states(self) -> Never:
-        """A name that actors keep for themselves; it is not in use yet."""
-        raise AttributeError("`states` is a name that histrio.Actor keeps for itself, and not in use yet")
+    def states(self) -> Machine:
+        """The machine of this incarnation, for a class that has one: `class Downloader(Actor[Fetch], states=Download)`.
+
+        Only the actor's own code mutates it (`WrongOwner`); others tell the actor. Its handlers are the marked methods of
+        the class. Async ones run beside the message handlers, in the actor's nursery, and do not hold the turn.
+        """
+        cell = cell_of(self, "states")
+        try:
+            return self._histrio_machine
+        except AttributeError:
+            raise AttributeError(
+                f"{cell.path}: {type(self).__qualname__} has no states: write class {type(self).__name__}(..., "
+                "states=Download), with a class of states"
+            ) from None
 
     @property
     def timers(self) -> Timers[M]:
@@ -190,7 +208,12 @@ class Actor(Generic[M]):
         return cell_of(self, "promise").promise()
 
     async def spawn(
-        self, cls: Callable[[*Ts], Lives[N]], *args: *Ts, name: str | None = None, copy_inbox: bool = False
+        self,
+        cls: Callable[[*Ts], Lives[N]],
+        *args: *Ts,
+        name: str | None = None,
+        copy_inbox: bool = False,
+        within: BaseState | None = None,
     ) -> Ref[N]:
         """Start a child and return its ref when its `started()` has returned. Gives the turn away if that waits.
 
@@ -201,13 +224,18 @@ class Actor(Generic[M]):
         that wait in its inbox, if its class takes them. A copy is told, never asked; one for which the child has no room
         is dropped.
 
+        With *within* the child belongs to the present activation of that state, and is stopped when it ends. A child
+        that a state's task spawns belongs to its activation without being told.
+
         Raises:
+            NotActive: the state of *within* is not active; nothing was started.
             ActorFailed: the child failed to start.
             ActorStopped: this actor takes no children any more.
             ValueError: *cls* is no actor class, or *name* is taken, empty, or has "/" or "#" in it.
         """
         cell = cell_of(self, "spawn")
-        return await spawn_child(_system_of(cell), cell, cls, args, name, cell.inbox if copy_inbox else None)
+        period = cell.period_here() if within is None else cell.period_of(within)
+        return await spawn_child(_system_of(cell), cell, cls, args, name, cell.inbox if copy_inbox else None, period)
 
     def finish(self, result: object = None) -> None:
         """Stop as if asked to, with a result for whoever joins: see `Ref.join`. Not a checkpoint.
@@ -304,24 +332,27 @@ class Actor(Generic[M]):
         return cast(Envelope[M], await take(cell, "receive_next", anything, drops=False, envelope=True))
 
     @contextmanager
-    def unchanged(self, *names: str) -> Generator[None, None, None]:
-        """Raise `StaleState` at the end of a wait inside it if one of the named attributes has moved (A7).
+    def unchanged(self, *names: str | BaseState) -> Generator[None, None, None]:
+        """Raise `StaleState` at the end of a wait inside it if one of the named attributes or states has moved (A7).
 
         An attribute has moved if it is another object than at the start of the block, or if `self.touch(name)` was
-        called. An error of the wait itself goes first.
+        called; a state of the actor's machine, if it has ticked. An error of the wait itself goes first.
         """
         cell = cell_of(self, "unchanged")
         worker = HOLDERS.get(current_task())
         if not isinstance(worker, Worker) or worker.turn is not cell.turn:
             raise NotStarted(f"{cell.path}: unchanged() guards the waits of a handler, and this task is none")
-        before = {name: (cast(object, getattr(self, name)), _touches(cell, name)) for name in names}
+        fields = [name for name in names if isinstance(name, str)]
+        before = {name: (cast(object, getattr(self, name)), _touches(cell, name)) for name in fields}
+        ticks = {state: self.states.tick(state) for state in names if not isinstance(state, str)}
 
         def moved() -> tuple[str, ...]:
-            return tuple(
+            attributes = (
                 name
                 for name, (value, touches) in before.items()
                 if getattr(self, name) is not value or _touches(cell, name) != touches
             )
+            return (*attributes, *(state.name for state, tick in ticks.items() if self.states.tick(state) != tick))
 
         guards = worker.guards = worker.guards if worker.guards is not None else []
         guards.append(moved)
@@ -348,23 +379,35 @@ class Actor(Generic[M]):
     def _histrio_attach(self, cell: Cell) -> None:
         """Give a fresh actor its place; also when its class is frozen."""
         _CELL_SLOT.__set__(self, cell)
+        states = type(self).__histrio_states__
+        if states is not None:
+            cell.machine = machine = OwnedMachine(states, cell)
+            _MACHINE_SLOT.__set__(self, machine)
+            handlers = handlers_of(type(self), states.schema())
+            if handlers:
+                machine.bind_set(handlers, self)
 
-    def __init_subclass__(cls, **kwargs: object) -> None:
+    def __init_subclass__(cls, states: StatesMeta | None = None, **kwargs: object) -> None:
         """Check the class and remember what its actors need."""
         super().__init_subclass__(**kwargs)
+        if states is not None:
+            cls.__histrio_states__ = states
+        if cls.__histrio_states__ is not None:
+            handlers_of(cls, schema_of(cls.__histrio_states__))
         mixins: list[type] = [base for base in cls.__mro__[1:] if not issubclass(base, Actor)]
         mixins = [base for base in mixins if base not in Actor.__mro__]
         for name, member in (item for base in (*reversed(mixins), cls) for item in tuple(base.__dict__.items())):
             if name in _FIXED:
                 raise TypeError(f"{cls.__qualname__}.{name} belongs to histrio.Actor; choose another name")
-            if name in _HOOKS and isinstance(member, FunctionType) and _looked_up(cls, name) is member:
+            if name in _HOOKS and isinstance(member, FunctionType) and looked_up(cls, name) is member:
                 setattr(cls, name, FixedMethod(member, name))
-            elif name in _SETTINGS and _looked_up(cls, name) is member and not isinstance(member, FixedValue):
+            elif name in _SETTINGS and looked_up(cls, name) is member and not isinstance(member, FixedValue):
                 setattr(cls, name, FixedValue(member, name))
-        cls.__histrio_settings__ = _settings(cls)
+        cls.__histrio_settings__ = settings_for(cls, Actor)
 
 
 _IO_SLOT: Final = cast(FixedMethod, Actor.__dict__["_histrio_io"])
+_MACHINE_SLOT: Final = cast(FixedMethod, Actor.__dict__["_histrio_machine"])
 _TIMERS_SLOT: Final = cast(FixedMethod, Actor.__dict__["_histrio_timers"])
 _CELL_SLOT: Final = cast(FixedMethod, Actor.__dict__["_histrio_cell"])
 _HOOKS: Final = frozenset({"started", "stopped", "receive", "unhandled", "run"})
@@ -400,57 +443,6 @@ def _fix_names() -> None:
             setattr(Actor, name, FixedProperty(member.fget))
         elif name in _SETTINGS:
             setattr(Actor, name, FixedValue(member, name))
-
-
-def _settings(cls: type[Actor[N]]) -> Settings:
-    """What the kernel needs to know of a class, checked."""
-    for name in ("in_flight_max", "inbox_max", "waiting_max", "io_max"):
-        value = cast(object, getattr(cls, name))
-        if not (name == "io_max" and value is None) and (type(value) is not int or value < 1):
-            raise TypeError(f"{cls.__qualname__}.{name} is {value!r}; it must be a whole number, 1 or more")
-    for name in ("redeliver_max", "stash_max"):
-        value = cast(object, getattr(cls, name))
-        if type(value) is not int or value < 0:
-            raise TypeError(f"{cls.__qualname__}.{name} is {value!r}; it must be a whole number, 0 or more")
-    for name in ("start_s", "shutdown_s"):
-        value = cast(object, getattr(cls, name))
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
-            raise TypeError(f"{cls.__qualname__}.{name} is {value!r}; it must be a number of seconds, 0 or more")
-    if type(cls.serial) is not bool:
-        raise TypeError(f"{cls.__qualname__}.serial is {cls.serial!r}; it must be True or False")
-    if not isinstance(cast(object, cls.overflow), Overflow | Latest):
-        choices = "WAIT, REFUSE, DROP_NEW, DROP_OLD or LATEST(key)"
-        raise TypeError(f"{cls.__qualname__}.overflow is {cls.overflow!r}; it must be one of {choices}")
-    for name in ("started", "stopped", "run", "unhandled"):
-        hook = cast(FunctionType, getattr(cls, name))
-        if not inspect.iscoroutinefunction(hook):
-            raise TypeError(f"{cls.__qualname__}.{name} must be `async def`")
-        disable_ki_protection(hook)  # user code is interruptible; what calls it is not (A14)
-    return Settings(
-        stem=cls.__name__.strip("_").lower() or "actor",
-        handlers=HandlerTable(cast(type[Actor[object]], cls)),
-        kind=cls,
-        policy=Policy(cls.inbox_max, cls.waiting_max, cls.overflow),
-        serial=cls.serial,
-        in_flight_max=cls.in_flight_max,
-        io_max=cls.io_max if cls.io_max is not None else cls.in_flight_max,
-        redeliver_max=cls.redeliver_max,
-        stash_max=cls.stash_max,
-        start_s=cls.start_s,
-        shutdown_s=cls.shutdown_s,
-        has_started=_overrides(cls, "started"),
-        has_stopped=_overrides(cls, "stopped"),
-        runs_by_hand=_overrides(cls, "run"),
-    )
-
-
-def _looked_up(cls: type, name: str) -> object:
-    """What `name` finds in `cls` and its bases, without calling a descriptor."""
-    return next(base.__dict__[name] for base in cls.__mro__ if name in base.__dict__)
-
-
-def _overrides(cls: type, name: str) -> bool:
-    return getattr(cls, name) is not getattr(Actor, name)
 
 
 def cell_of(actor: Actor[N], name: str) -> Cell:

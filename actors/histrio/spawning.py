@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Final, Never, Protocol, TypeVar, TypeVarTuple, cast
+from typing import ClassVar, Final, Never, Protocol, TypeVar, TypeVarTuple, cast, final
 
 import trio
 from trio.lowlevel import checkpoint
@@ -12,11 +12,12 @@ from trio.lowlevel import checkpoint
 from histrio.kinds import Lives, settings_of
 from histrio.ref import Home, Ref
 from histrio.supervision.spec import Child
+from histrio_kernel.belonging import Period
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell, Parent
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorStopped, End, Reason
-from histrio_kernel.futures import Promise
+from histrio_kernel.futures import Future, Promise, Waiter
 from histrio_kernel.gate import Handler
 from histrio_kernel.inbox import Inbox
 from histrio_kernel.settings import Settings
@@ -67,10 +68,12 @@ async def spawn_child(
     args: tuple[*Ts],
     name: str | None,
     copied: Inbox | None = None,
+    period: Period | None = None,
 ) -> Ref[N]:
     """Start an actor of class `cls`, or what a `Child` says, below `nest`; see `Actor.spawn`.
 
-    If an inbox is to be *copied*, the new actor gets copies from the moment on at which it has its place.
+    If an inbox is to be *copied*, the new actor gets copies from the moment on at which it has its place. From then on it
+    is stopped, too, when the *period* ends that it belongs to.
     """
     settings: Settings | None = getattr(cls, "__histrio_settings__", None) if isinstance(cls, type) else None
     if settings is None:
@@ -98,9 +101,36 @@ async def spawn_child(
     if copied is not None:
         copied.copy_to(cell.inbox, functools.partial(_takes, settings.handlers))
     cell.start(nursery)
+    if period is not None:
+        _Belongs(cell, period)
     if cell.started is not None:
         await _wait_until(cell.started, cell)
     return cast(Ref[N], house.ref_of(cell))
+
+
+@final
+class _Belongs(Waiter):
+    """A child as the work of an activation of its parent: it is stopped with it."""
+
+    __slots__ = ("_cell", "_period")
+
+    is_leaf: ClassVar[bool] = False
+
+    def __init__(self, cell: Cell, period: Period) -> None:
+        self._cell: Final = cell
+        self._period: Final = period
+        over = cell.over()
+        if not over.is_done:
+            over._attach(self)
+            period.add(self)
+
+    def end(self) -> None:
+        """The activation is over."""
+        self._cell.stop("the state that it belonged to has ended")
+
+    def settled(self, future: Future[object]) -> None:
+        """It has ended."""
+        self._period.done(self)
 
 
 def _takes(handlers: Mapping[type, Handler], message: object) -> bool:

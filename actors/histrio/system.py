@@ -253,6 +253,8 @@ class System:
         for cell in cells:
             cell.turn.gate = cell.turn.gate | HEARD if heard else cell.turn.gate & ~HEARD
             cell.inbox.set_limit()
+            if cell.machine is not None:
+                cell.machine.hear(heard)
             cells.extend((cell.children or {}).values())
 
     def __repr__(self) -> str:

@@ -260,6 +260,8 @@ class Cell(Incarnation):
         self.follow(Event.KEPT if kept else Event.ENDED)
         if self.io is not None:
             self.io.close()
+        if self.machine is not None:
+            self.machine.dispose()
         self.turn.actor = self.actor = self.host = self.nursery = None  # what is made from here on ends at once
         if self.turn.watched:
             self.engine.awake.pop(self.turn, None)

@@ -14,6 +14,7 @@ import trio
 from histrio_kernel.driver import Driver, File, FilePath, Listener, Random, Stream
 from histrio_kernel.futures import Future
 from histrio_kernel.io import IoPool, Retry
+from histrio_kernel.machine.states.base import BaseState
 
 __all__ = ["ClockDoor", "DiskDoor", "Io", "NetDoor"]
 
@@ -38,6 +39,7 @@ class Io:
         retry: Retry | None = None,
         timeout_s: float | None = None,
         keep: bool = False,
+        within: BaseState | None = None,
     ) -> Future[T]:
         """Start `afn(*args)` in the actor's I/O nursery; `await` the future to give the turn away until it completes.
 
@@ -50,20 +52,25 @@ class Io:
             timeout_s: seconds that one attempt may take; beyond them it is cancelled and `trio.TooSlowError` raised.
             keep: let it go on when its last awaiter is cancelled; else it is cancelled with it, and that await ends
                 when the operation has ended: with its outcome if it completed after all, else `trio.Cancelled`.
+            within: a state of the actor's machine: the operation belongs to its present activation, is cancelled when
+                that ends, and no handler waits for it at its end. An error that nobody awaits is the state's, by
+                `machine.fail`. What a state's task starts belongs to its activation without being told.
 
         A future that the handler does not await is waited for at the handler's end, and its error is the handler's.
 
         Raises:
             TypeError: *afn* is no function, but a coroutine for example.
+            NotActive: the state of *within* is not active; nothing was started.
         """
         if not callable(afn):
             raise TypeError(_not_callable(self._pool.owner.path, afn))
+        period = None if within is None else self._pool.owner.period_of(within)
         if retry is None and timeout_s is None:
-            return self._pool.start(afn, args, keep=keep)
+            return self._pool.start(afn, args, keep=keep, period=period)
         if timeout_s is not None and not timeout_s >= 0:
             raise ValueError(f"{self._pool.owner.path}: timeout_s is {timeout_s!r}; it must be seconds, 0 or more")
         attempts = _Attempts(self._pool, afn, args, retry, timeout_s)
-        return cast(Future[T], self._pool.start(attempts.run, (), keep=keep, label=afn))
+        return cast(Future[T], self._pool.start(attempts.run, (), keep=keep, label=afn, period=period))
 
     def thread(self, fn: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
         """Run the synchronous `fn(*args)` in a worker thread. A cancelled await waits until it returns."""

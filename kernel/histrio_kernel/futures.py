@@ -32,6 +32,7 @@ import trio
 from outcome import capture
 from trio.lowlevel import Abort, Task, current_task, enable_ki_protection, reschedule
 
+from histrio_kernel.belonging import Period
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import ActorStopped, FutureCancelled, HistrioError
 from histrio_kernel.parking import BY_REQUEST, RaiseCancel, parked, request
@@ -153,6 +154,14 @@ class Holder(Waiter):
 
     def resumed(self, future: Future[object]) -> None:
         """The wait is over, and the turn is ours again."""
+
+    def works_for(self, owner: object) -> bool:
+        """Whether what it runs is code of that actor, or machine."""
+        return False
+
+    def period(self, owner: object) -> Period | None:
+        """The activation of a state of that actor, or machine, that its work belongs to; None if to none."""
+        return None
 
     def abort(self, raise_cancel: RaiseCancel) -> Abort:
         """The task is cancelled while it waits."""

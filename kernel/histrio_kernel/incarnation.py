@@ -28,6 +28,8 @@ from trio.lowlevel import Abort, Task, current_task, reschedule
 
 from histrio_kernel.account import Account
 from histrio_kernel.asks import Ask
+from histrio_kernel.belonging import ActorMachine as MachineOfActor
+from histrio_kernel.belonging import Period
 from histrio_kernel.contexts import same_values
 from histrio_kernel.engine import Engine
 from histrio_kernel.entries import NO_ENTRY, message_of
@@ -35,6 +37,7 @@ from histrio_kernel.errors import (
     ActorFailed,
     ActorStopped,
     NoMoreMail,
+    NotStarted,
     Reason,
     raise_interrupt,
     split_cancelled,
@@ -57,11 +60,13 @@ from histrio_kernel.inbox import Inbox
 from histrio_kernel.io import IoPool
 from histrio_kernel.lane import Lane
 from histrio_kernel.lifecycle import ENDED, Event, Phase
+from histrio_kernel.machine.states.base import BaseState
 from histrio_kernel.made import Made
 from histrio_kernel.parking import park
 from histrio_kernel.settings import Behaviour, Settings
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Turn, Worker
+from histrio_kernel.visiting import holder_of
 
 __all__ = ["NO_CONTEXT", "Child", "Incarnation"]
 
@@ -100,6 +105,7 @@ class Incarnation:
         "incarnation",
         "io",
         "lane",
+        "machine",
         "nursery",
         "path",
         "phase",
@@ -133,6 +139,7 @@ class Incarnation:
     host: Worker | None
     bare: Task | None
     io: IoPool | None
+    machine: MachineOfActor | None
     promises: Made | None
     started: Promise[None] | None
     deadline: float
@@ -145,7 +152,7 @@ class Incarnation:
         # One statement, because every spawn pays for it.
         self.reason = self.result = self.failures = self.nursery = self.host = self.bare = self.io = self.promises = (
             self.started
-        ) = None
+        ) = self.machine = None
         if account is None and (settings.redeliver_max or settings.stash_max):
             account = self.account = Account(inbox, settings.redeliver_max, settings.stash_max)
         self.turn = inbox.taker = turn = Turn(
@@ -296,6 +303,9 @@ class Incarnation:
             await child.over()
         if self.settings.has_stopped and not await self._hook(host, lambda: actor.stopped(reason)):
             return
+        if self.machine is not None:
+            self.machine.dispose()
+            await self.machine.wound_down()
         if not self.turn.gate & KILLED:
             self.turn.gate |= KILLED  # from here on nothing new is started, and this is no kill
             self.engine.ends(self, self.settings.shutdown_s)
@@ -448,6 +458,23 @@ class Incarnation:
     def operation_failed(self, error: BaseException) -> None:
         """An operation that no handler and nobody else looks after has failed, so the actor has."""
         self.fail(cast(Exception, error))
+
+    def period_of(self, state: BaseState) -> Period:
+        """The present activation of a state of its machine.
+
+        Raises:
+            NotActive: the state is not active.
+        """
+        if self.machine is None:
+            raise NotStarted(
+                f"{self.path} has no machine, so nothing can belong to {state!r}: give its class `states=`"
+            )
+        return self.machine.activation(state)
+
+    def period_here(self) -> Period | None:
+        """The activation that what the present task starts belongs to; None if to none."""
+        holder = holder_of(current_task())
+        return None if holder is None else holder.period(self)
 
     def promise(self) -> Promise[T]:
         """A promise that fails when this incarnation ends before it is completed."""

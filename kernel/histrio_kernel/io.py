@@ -35,6 +35,7 @@ from trio.lowlevel import (
     reschedule,
 )
 
+from histrio_kernel.belonging import Period
 from histrio_kernel.contexts import same_values
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import split_cancelled
@@ -49,6 +50,7 @@ from histrio_kernel.futures import (
     RaiseCancel,
     Waiter,
 )
+from histrio_kernel.machine.states.base import BaseState
 from histrio_kernel.parking import again, park, request
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
@@ -75,6 +77,10 @@ class IoOwner(Protocol):
 
     def operation_failed(self, error: BaseException) -> None:
         """An operation that nobody awaits has failed."""
+        ...
+
+    def period_of(self, state: BaseState) -> Period:
+        """The present activation of a state of the actor's machine."""
         ...
 
 
@@ -105,7 +111,6 @@ class Retry:
         return tuple(min(self.first_s * self.factor**step, self.pause_max_s) for step in steps)
 
 
-@final
 class Operation(Future[T]):
     """Work of an actor that runs beside its handlers. Cancelled with its last awaiter, unless *keep* was given (F5)."""
 
@@ -181,10 +186,35 @@ class Operation(Future[T]):
         if self._pool.engine.signals.heard:
             self._pool.engine.signals.emit(self._pool.owner.path, Kind.RESOLVED, repr(self))
         if nobody and not self._by_handler:
-            self._pool.owner.operation_failed(self._error())
+            self._lost(self._error())
+
+    def _lost(self, error: BaseException) -> None:
+        """Nobody looks at this error."""
+        self._pool.owner.operation_failed(error)
 
     def _about(self) -> str:
         return f"{getattr(self._label, '__qualname__', self._label)} of {self._pool.owner.path}"
+
+
+@final
+class PeriodOperation(Operation[T]):
+    """Work that belongs to an activation of a state, and ends with it (M7)."""
+
+    __slots__ = ("_period",)
+
+    _period: Period
+
+    def end(self) -> None:
+        """The activation is over."""
+        if self._state == PENDING:
+            self._request_cancel()
+
+    def _lost(self, error: BaseException) -> None:
+        self._period.failed(error)
+
+    def _settle(self, state: int, result: object) -> None:
+        super()._settle(state, result)
+        self._period.done(self)
 
 
 @final
@@ -230,10 +260,12 @@ class IoPool:
         background: bool = False,
         counted: bool = True,
         label: object = None,
+        period: Period | None = None,
     ) -> Operation[T]:
         """Start `function(*args)` beside the handlers, or queue it for a place. Not a checkpoint.
 
-        One that is not *counted* needs no place: a timer must not wait for what it is to time out.
+        One that is not *counted* needs no place: a timer must not wait for what it is to time out. It belongs to
+        *period*; without one, to that of the task that calls.
 
         If the actor takes no more operations (E4) the future is cancelled from the start, and nothing is called.
         """
@@ -242,12 +274,20 @@ class IoPool:
         if type(holder) is Worker and holder.is_visitor:
             holder = holder.visits_from
         nested = not counted or (type(holder) is _IoTask and holder.pool is self)
-        operation: Operation[T] = Operation(self, function, args, keep, nested, label or function)
+        if period is None and holder is not None and not background:
+            period = holder.period(self.identity)
+        operation: Operation[T]
+        if period is None:
+            operation = Operation(self, function, args, keep, nested, label or function)
+        else:
+            operation = scoped = PeriodOperation(self, function, args, keep, nested, label or function)
+            scoped._period = period
+            period.add(scoped)
         nursery = self.owner.io_nursery
         if nursery is None or self.closed:  # `closed`: the actor lives on, in another incarnation (E4)
             operation._settle(CANCELLED, None)
             return operation
-        if type(holder) is Worker and not background and holder.turn.owner is self.identity:
+        if type(holder) is Worker and period is None and not background and holder.turn.owner is self.identity:
             operation._by_handler = True
             holder.track(operation)
         if self.engine.signals.heard:
@@ -335,6 +375,15 @@ class _IoTask(Holder):
         self.retired = False
         self.cancelled = False
         self.request = request(self._abort_pause)
+
+    def works_for(self, owner: object) -> bool:
+        """Whether that is its actor."""
+        return self.pool.identity is owner
+
+    def period(self, owner: object) -> Period | None:
+        """That of the operation that it runs: what an operation starts is part of it."""
+        operation = self.operation
+        return operation._period if isinstance(operation, PeriodOperation) and self.works_for(owner) else None
 
     def _abort_pause(self, _: RaiseCancel) -> Abort:
         if self not in self.pool.parked:

@@ -36,6 +36,8 @@ class Kind(enum.Enum):
     BACKOFF = "backoff"
     DROP = "drop"
     TIMER = "timer"
+    MUTATION = "mutation"
+    TRANSITION = "transition"
     CRASH = "crash"
     RESTART = "restart"
     CONTROL = "control"

@@ -331,6 +331,10 @@ class Worker(Holder):
         self.request = request(self.abort)
         HOLDERS[self.task] = self
 
+    def works_for(self, owner: object) -> bool:
+        """Whether that is its actor."""
+        return self.turn.owner is owner
+
     # -- waiting with the turn given away ------------------------------------------------------------------------
 
     def gives_way(self, future: Future[object]) -> bool:

@@ -24,18 +24,20 @@ import heapq
 import math
 import sys
 from collections.abc import Callable, Hashable
-from typing import Final, Generic, TypeVar, cast, final
+from typing import Final, Generic, Never, TypeVar, cast, final
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
 from histrio.handlers import HandlerTable
+from histrio_kernel.belonging import Period
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
 from histrio_kernel.entries import NO_ENTRY, Slot
 from histrio_kernel.errors import ActorStopped, NotStarted
 from histrio_kernel.futures import Future, Waiter
 from histrio_kernel.inbox import Inbox, Standing, Verdict
+from histrio_kernel.machine.states.base import BaseState
 from histrio_kernel.overflow import Latest
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Turn
@@ -103,19 +105,26 @@ class Timers(Generic[M_contra]):
         self._nap: trio.CancelScope | None = None
         self._asleep_until = -math.inf
 
-    def after(self, seconds: float, message: M_contra, key: Hashable = None) -> Hashable:
+    def after(
+        self, seconds: float, message: M_contra, key: Hashable = None, *, within: BaseState | None = None
+    ) -> Hashable:
         """Send `message` to this actor, once, *seconds* from now. The value is its key, for `cancel`.
 
         A timer of the same *key* that has not sent its message yet is replaced. Without one it gets a key of its own.
+        It is called off when the present activation of the state *within* ends; what a state's task sets belongs to its
+        activation without being told.
 
         Raises:
+            NotActive: the state *within* is not active; nothing was set.
             NotStarted: the actor has handled nothing yet, and so cannot have set this.
             TypeError: the actor does not take messages of this type, or *key* cannot be one; nothing was set.
             ValueError: *seconds* is not a number, 0 or more; nothing was set.
         """
-        return self._set("after", seconds, message, key, repeats=False)
+        return self._set("after", seconds, message, key, repeats=False, within=within)
 
-    def every(self, seconds: float, message: M_contra, key: Hashable = None) -> Hashable:
+    def every(
+        self, seconds: float, message: M_contra, key: Hashable = None, *, within: BaseState | None = None
+    ) -> Hashable:
         """Send `message` to this actor again and again, each *seconds*, first so long from now.
 
         The times do not drift: they are multiples of *seconds*, counted from now. One at which the last message still
@@ -125,7 +134,7 @@ class Timers(Generic[M_contra]):
             NotStarted, TypeError: as `after`.
             ValueError: *seconds* is not a number greater than 0; nothing was set.
         """
-        return self._set("every", seconds, message, key, repeats=True)
+        return self._set("every", seconds, message, key, repeats=True, within=within)
 
     @enable_ki_protection
     def cancel(self, key: Hashable) -> bool:
@@ -161,7 +170,9 @@ class Timers(Generic[M_contra]):
     # -- setting -------------------------------------------------------------------------------------------------
 
     @enable_ki_protection
-    def _set(self, name: str, seconds: float, message: M_contra, key: Hashable, *, repeats: bool) -> Hashable:
+    def _set(
+        self, name: str, seconds: float, message: M_contra, key: Hashable, *, repeats: bool, within: BaseState | None
+    ) -> Hashable:
         cell = self._cell
         seconds = _checked_seconds(f"{cell.path}: timers.{name}()", seconds, repeats=repeats)
         table = cast(HandlerTable, cell.settings.handlers)
@@ -174,11 +185,14 @@ class Timers(Generic[M_contra]):
             return key
         if cell.nursery is None:
             raise NotStarted(f"{cell.path}: timers.{name}() is for the actor's own code, and none of it has run yet")
+        period = cell.period_here() if within is None else cell.period_of(within)
         self._take_out(key)
         timer = _Timer(self._numbers, key, message, cell.engine.now(), seconds, repeats=repeats)
         self._timers[key] = timer
         self._push(timer)
         self._look_after()
+        if period is not None:
+            timer.belongs = _Belongs(self, timer, period)
         return key
 
     def _check_key(self, name: str, key: Hashable) -> None:
@@ -215,6 +229,7 @@ class Timers(Generic[M_contra]):
 
     def _call_off(self, timer: _Timer) -> None:
         timer.is_set = False
+        timer.no_longer_belongs()
         if timer.standing is not None:
             timer.standing.cancel()
 
@@ -309,6 +324,7 @@ class Timers(Generic[M_contra]):
 
     def _is_done(self, timer: _Timer) -> None:
         timer.is_set = False
+        timer.no_longer_belongs()
         del self._timers[timer.key]
         if not self._timers:
             self._wake()
@@ -325,7 +341,19 @@ class Timers(Generic[M_contra]):
 class _Timer:
     """One message, and when it is due."""
 
-    __slots__ = ("carrier", "due", "is_set", "key", "message", "number", "period", "standing", "start", "ticks")
+    __slots__ = (
+        "belongs",
+        "carrier",
+        "due",
+        "is_set",
+        "key",
+        "message",
+        "number",
+        "period",
+        "standing",
+        "start",
+        "ticks",
+    )
 
     def __init__(
         self, number: int, key: Hashable, message: object, now: float, seconds: float, *, repeats: bool
@@ -342,12 +370,38 @@ class _Timer:
         """What was put into the inbox last."""
         self.standing: Standing | None = None
         """What stands in the senders' line."""
+        self.belongs: _Belongs | None = None
+        """How it ends with an activation of a state."""
+
+    def no_longer_belongs(self) -> None:
+        """It is no timer any more."""
+        belongs, self.belongs = self.belongs, None
+        if belongs is not None:
+            belongs.period.done(belongs)
 
     def go_on(self, now: float) -> None:
         """It is due again at the first of its times after `now`."""
         assert self.period is not None
         self.ticks = max(self.ticks, math.floor((now - self.start) / self.period)) + 1
         self.due = self.start + self.ticks * self.period
+
+
+@final
+class _Belongs:
+    """A timer as the work of an activation."""
+
+    __slots__ = ("_timer", "_timers", "period")
+
+    def __init__(self, timers: Timers[Never], timer: _Timer, period: Period) -> None:
+        self._timers: Final = timers
+        self._timer: Final = timer
+        self.period: Final = period
+        period.add(self)
+
+    def end(self) -> None:
+        """The activation is over."""
+        if self._timer.is_set:
+            self._timers.cancel(self._timer.key)
 
 
 @final

@@ -30,6 +30,7 @@ from histrio_kernel.engine import Engine
 from histrio_kernel.errors import Reason, shown
 from histrio_kernel.futures import Future
 from histrio_kernel.lane import Lane
+from histrio_kernel.machine.states.family import StatesMeta
 
 __all__ = ["NoMessage", "Process"]
 
@@ -193,7 +194,7 @@ class Process(Actor[NoMessage], Generic[S, T]):
             rerunnable=cls.rerunnable,
         )
 
-    def __init_subclass__(cls, **kwargs: object) -> None:
+    def __init_subclass__(cls, states: StatesMeta | None = None, **kwargs: object) -> None:
         """Check the class and remember what its processes need."""
         for name in _OURS:
             if _looked_up(cls, name) is not Process.__dict__[name]:
@@ -201,7 +202,7 @@ class Process(Actor[NoMessage], Generic[S, T]):
                 raise TypeError(
                     f"{cls.__qualname__}.{name} belongs to histrio.Process{hint or '; choose another name'}"
                 )
-        super().__init_subclass__(**kwargs)
+        super().__init_subclass__(states, **kwargs)
         for name in _HOOKS:
             hook = _looked_up(cls, name)
             function = hook.__wrapped__ if isinstance(hook, FixedMethod) else hook

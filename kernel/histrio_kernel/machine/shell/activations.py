@@ -19,21 +19,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias, final
 
+from histrio_kernel.belonging import Work
 from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.states.handlers import AsyncHandler
 
-__all__ = ["Activation", "Line", "Task", "Work"]
+__all__ = ["Activation", "Line", "Task"]
 
 Task: TypeAlias = "tuple[AsyncHandler, object]"
 """An async handler, and the object that it is a method of."""
-
-
-class Work(Protocol):
-    """Something that ends with an activation."""
-
-    def end(self) -> None:
-        """Begin to end; the activation is told by `done` when it has ended. It may be within this call."""
-        ...
 
 
 @final
@@ -63,14 +56,20 @@ class Activation:
 
     def add(self, work: Work) -> None:
         """This work belongs to it."""
-        assert not self.is_over
-        self.works[work] = None
+        if self.is_over:
+            work.end()
+        else:
+            self.works[work] = None
 
     def done(self, work: Work) -> None:
         """This work has ended."""
         self.works.pop(work, None)
         if self.is_over and not self.works:
             self._line.advance()
+
+    def failed(self, error: BaseException) -> None:
+        """Work of it has failed, and nobody else looks at the error."""
+        self._line.failed(error, still=not self.is_over)
 
     def end(self, transition: Transition[object] | None) -> None:
         """The state has left, or entered anew: all its work is to end."""
@@ -89,6 +88,10 @@ class Starter(Protocol):
 
     def close(self, activation: Activation, name: str, then: Callable[[], None]) -> bool:
         """Run the async `exited` handlers for it, if there are any, and then call `then`; False if there are none."""
+        ...
+
+    def failed(self, state: str | None, error: BaseException, still: bool) -> None:
+        """Work of a state has failed; *still* if that activation is current."""
         ...
 
     def emptied(self, line: Line) -> None:
@@ -138,6 +141,10 @@ class Line:
         if current is not None and current.transition is transition:
             current.is_ready = True
             self.advance()
+
+    def failed(self, error: BaseException, *, still: bool) -> None:
+        """Work of this state has failed."""
+        self._starter.failed(self.name, error, still)
 
     def advance(self) -> None:
         """Go on with the first in line, as far as that is possible now."""

@@ -102,7 +102,7 @@ class Keeper(Shell):
         returned = _After(len(activation.tasks), partial(self._returned, activation))
         for number, task in enumerate(activation.tasks):
             state = task[0].state.name
-            work = StateTask(activation, task, self.ground.identity, partial(self._failed, state), returned)
+            work = StateTask(activation, task, self.ground.identity, partial(self.failed, state), returned)
             if not self.ground.start(context.copy(), work.run, f"{self.ground.name}: {state}"):
                 activation.works.pop(work)
                 return number > 0
@@ -114,7 +114,7 @@ class Keeper(Shell):
         transition = activation.exit or activation.transition
         if not tasks or transition is None:
             return False
-        work = ExitTask(transition, tasks, self.ground.identity, partial(self._failed, None, still=False), then)
+        work = ExitTask(transition, tasks, self.ground.identity, partial(self.failed, None, still=False), then)
         return self.ground.start(self._context(transition), work.run, f"{self.ground.name}: {name} exited")
 
     def _context(self, transition: Transition[object]) -> Context:
@@ -125,7 +125,7 @@ class Keeper(Shell):
         context.run(ORIGIN.set, source)
         return context
 
-    def _failed(self, state: str | None, error: BaseException, still: bool) -> None:
+    def failed(self, state: str | None, error: BaseException, still: bool) -> None:
         """A task has raised."""
         assert isinstance(error, Exception)
         self._machine.failed(error, state if still else None)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import TypeVar, cast
 
 import trio
 
 from histrio_kernel.errors import HistrioError
-from histrio_kernel.futures import PENDING, VALUE, Future, World
+from histrio_kernel.futures import PENDING, VALUE, Future, Promise, World
 from histrio_kernel.machine.core.automaton import Automaton
 from histrio_kernel.machine.core.body import BUSY, DISPOSED, DRAIN_MAX, QUEUE_MAX
 from histrio_kernel.machine.core.errors import SchemaError, nearest
@@ -41,9 +42,10 @@ from histrio_kernel.machine.shell.waits import (
     Ticks,
     Wait,
 )
+from histrio_kernel.machine.states.base import BaseState
 from histrio_kernel.machine.states.family import StatesMeta, schema_of
 from histrio_kernel.machine.states.handlers import HandlerSet, handlers_of
-from histrio_kernel.machine.states.state import BaseState, Called, StateLike
+from histrio_kernel.machine.states.state import Called, StateLike
 
 __all__ = ["Machine"]
 
@@ -333,17 +335,19 @@ class Machine(CoreMachine[StateLike], Mutable):
         assert self._nursery is not None
         self.dispose()
         try:
-            await self.wind_down()
+            await self.wound_down()
         finally:
             await self._nursery.__aexit__(None, None, None)
 
-    async def wind_down(self) -> None:
-        """Wait until nothing of its activations is left. A checkpoint if something is."""
+    def wound_down(self) -> Future[None]:
+        """Completes when nothing of its activations is left, no async `exited` handler either."""
         keeper = self._open_keeper()
-        if not keeper.is_empty():
-            over = trio.Event()
-            keeper.on_empty = over.set
-            await over.wait()
+        over: Promise[None] = Promise(self._world())
+        if keeper.is_empty():
+            over.set(None)
+        else:
+            keeper.on_empty = partial(over.set, None)
+        return over
 
     # ----------------------------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Final, final
 import trio
 from trio.lowlevel import Abort, current_task
 
+from histrio_kernel.belonging import Period
 from histrio_kernel.errors import split_cancelled
 from histrio_kernel.futures import HOLDERS, Future, Holder, RaiseCancel
 from histrio_kernel.machine.core.transition import Transition
@@ -29,6 +30,14 @@ class StateHolder(Holder):
         """Of the machine's ground: that of its actor."""
         self.activation: Final = activation
         self.request = request(self.abort)
+
+    def works_for(self, owner: object) -> bool:
+        """Whether that is its machine, or the actor that has it."""
+        return self.identity is owner
+
+    def period(self, owner: object) -> Period | None:
+        """The activation that what it starts belongs to."""
+        return self.activation if self.identity is owner else None
 
     def settled(self, future: Future[object]) -> None:
         """It never waits by itself."""

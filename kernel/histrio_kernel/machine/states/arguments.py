@@ -12,12 +12,9 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, cast, final
+from typing import Final, cast, final
 
 from histrio_kernel.machine.core.errors import nearest
-
-if TYPE_CHECKING:
-    from histrio_kernel.machine.states.state import BaseState
 
 __all__ = ["ArgumentsOf"]
 
@@ -59,14 +56,13 @@ class ArgumentsOf:
         """The arguments of a state that was called without: all defaults."""
         return self._make()
 
-    def make(self, state: BaseState, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
-        """The object.
+    def make(self, where: str, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
+        """The object; *where* names the state in errors.
 
         Raises:
             TypeError: a name is wrong or missing, or a value of a wrong type.
         """
         types_of = self._types if self._types is not None else self._learn()
-        where = f"{state.owner}.{state.name}"
         try:
             made = self._make(*args, **kwargs)
         except TypeError as error:

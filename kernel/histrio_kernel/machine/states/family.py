@@ -15,7 +15,8 @@ from typing import ClassVar, Final, TypeVar, cast
 
 from histrio_kernel.machine.core.errors import SchemaError, UnknownState, nearest
 from histrio_kernel.machine.core.schema import RELATIONS, Definition, Schema
-from histrio_kernel.machine.states.state import EXCEPTION, BaseState, State, StateGroup
+from histrio_kernel.machine.states.base import EXCEPTION, BaseState
+from histrio_kernel.machine.states.state import State, StateGroup
 
 __all__ = ["States", "StatesMeta", "schema_of"]
 

@@ -23,9 +23,9 @@ from histrio_kernel.machine.core.handlers import Call, Handler, HandlerTable, Ki
 from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.transition import Arguments, Transition
 from histrio_kernel.machine.core.variables import A_co
+from histrio_kernel.machine.states.base import BaseState
 from histrio_kernel.machine.states.family import StatesMeta, schema_of
 from histrio_kernel.machine.states.marks import Mark, marks_of
-from histrio_kernel.machine.states.state import BaseState
 
 __all__ = ["AsyncHandler", "HandlerSet", "Handlers", "NoArguments", "handlers_of"]
 

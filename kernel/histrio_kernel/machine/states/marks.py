@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import attrs
 
 from histrio_kernel.machine.core.errors import SchemaError
 from histrio_kernel.machine.core.handlers import NEGOTIATING, Kind
-
-if TYPE_CHECKING:
-    from histrio_kernel.machine.states.state import BaseState
+from histrio_kernel.machine.states.base import BaseState
 
 __all__ = ["Mark", "mark", "marks_of"]
 

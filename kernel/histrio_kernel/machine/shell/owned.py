@@ -1,0 +1,194 @@
+"""The machine of an actor: it stands on the actor's ground, and only the actor's own code mutates it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import Final, Protocol, final
+
+import trio
+from trio.lowlevel import current_task
+
+from histrio_kernel.engine import Engine
+from histrio_kernel.errors import HistrioError
+from histrio_kernel.futures import HOLDERS, World
+from histrio_kernel.machine.core.exporting import Exported
+from histrio_kernel.machine.core.moves import Mutation
+from histrio_kernel.machine.core.results import Result
+from histrio_kernel.machine.core.schema import Schema
+from histrio_kernel.machine.core.transition import Transition
+from histrio_kernel.machine.core.watching import Tracer
+from histrio_kernel.machine.shell.errors import WrongOwner
+from histrio_kernel.machine.shell.ground import Ground
+from histrio_kernel.machine.shell.machine import Machine
+from histrio_kernel.machine.states.family import StatesMeta
+from histrio_kernel.machine.states.state import StateLike
+from histrio_kernel.signals import Kind
+from histrio_kernel.visiting import holder_of
+
+__all__ = ["OwnedMachine", "Owner"]
+
+
+class Owner(Protocol):
+    """The actor, as far as its machine knows it."""
+
+    base: Context
+
+    @property
+    def path(self) -> str:
+        """Where it is in the tree."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """What all actors of the system share."""
+        ...
+
+    @property
+    def io_nursery(self) -> trio.Nursery | None:
+        """Where its tasks run; None when it takes none any more."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """`error` ends this incarnation."""
+        ...
+
+
+@final
+class _ActorGround:
+    """The ground of an actor's machine: everything is the actor's."""
+
+    __slots__ = ("_owner", "name")
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner: Final = owner
+        self.name: Final = owner.path
+
+    @property
+    def world(self) -> World:
+        """The system."""
+        return self._owner.engine
+
+    @property
+    def identity(self) -> object:
+        """The actor."""
+        return self._owner
+
+    def start(self, context: Context, task: Callable[[], Awaitable[None]], name: str) -> bool:
+        """In the actor's nursery, beside its handlers."""
+        nursery = self._owner.io_nursery
+        if nursery is None:
+            return False
+        context.run(lambda: nursery.start_soon(task, name=name))
+        return True
+
+    def base(self) -> Context:
+        """The actor's context."""
+        return self._owner.base.copy()
+
+    def report(self, error: HistrioError) -> None:
+        """To the system."""
+        self._owner.engine.report(error)
+
+    def unhandled(self, error: BaseException) -> None:
+        """It is the actor's failure."""
+        if isinstance(error, Exception):
+            self._owner.fail(error)
+
+
+@final
+class _Signaller(Tracer):
+    """Tells the readers of signals what the machine does."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner: Final = owner
+
+    def queued(self, mutation: Mutation) -> None:
+        """A mutation was asked for."""
+        self._owner.engine.signals.emit(self._owner.path, Kind.MUTATION, repr(mutation))
+
+    def end(self, transition: Transition) -> None:
+        """It is over."""
+        self._owner.engine.signals.emit(self._owner.path, Kind.TRANSITION, repr(transition))
+
+
+@final
+class OwnedMachine(Machine):
+    """The machine of one incarnation of an actor: `self.states`."""
+
+    __slots__ = ("_owner", "_signaller")
+
+    def __init__(self, states: StatesMeta | Schema, owner: Owner) -> None:
+        super().__init__(states, owner.path)
+        self._owner: Final = owner
+        self._signaller: Tracer | None = None
+        self.hear(owner.engine.signals.heard)
+
+    def hear(self, heard: bool) -> None:
+        """Whether somebody reads the signals of the actor."""
+        if self._signaller is not None:
+            self.detach(self._signaller)
+            self._signaller = None
+        if heard:
+            self._signaller = _Signaller(self._owner)
+            self.attach(self._signaller)
+
+    def _ground(self, name: str) -> Ground:
+        return _ActorGround(self._owner)
+
+    def _check_caller(self) -> None:
+        """Let only the actor's own code through: its handlers, its operations, the tasks of its states.
+
+        Raises:
+            WrongOwner: the present task belongs to somebody else.
+        """
+        task = current_task()
+        holder = HOLDERS.get(task) or holder_of(task)
+        if holder is None or not holder.works_for(self._owner):
+            raise WrongOwner(
+                f"the machine of {self._owner.path} was to be mutated by the task {task.name!r}, which is not the actor's; "
+                f"nothing has changed. Tell the actor, and let its handler do it"
+            )
+
+    # What follows is the core's, behind the check.
+
+    def add(self, *states: StateLike, args: object = None) -> Result:
+        """Make these states active; see `Machine.add`.
+
+        Raises:
+            WrongOwner: by code that is not the actor's own.
+        """
+        self._check_caller()
+        return super().add(*states, args=args)
+
+    def remove(self, *states: StateLike, args: object = None) -> Result:
+        """Make these states inactive; see `add`."""
+        self._check_caller()
+        return super().remove(*states, args=args)
+
+    def set(self, *states: StateLike, args: object = None) -> Result:
+        """Make these states, and what they imply, the only active ones; see `add`."""
+        self._check_caller()
+        return super().set(*states, args=args)
+
+    def toggle(self, *states: StateLike, args: object = None) -> Result:
+        """Remove these states if all are active now, else add them; see `add`."""
+        self._check_caller()
+        return super().toggle(*states, args=args)
+
+    def fail(self, error: Exception, state: StateLike | None = None) -> Result:
+        """Add `exception`, behind `state` if one is given, because of this error; see `add`."""
+        self._check_caller()
+        return super().fail(error, state)
+
+    def evolve(self, schema: StatesMeta | Schema) -> Result:
+        """Go on under another schema; see `add`."""
+        self._check_caller()
+        return super().evolve(schema)
+
+    def load(self, exported: Exported) -> None:
+        """Take over what another machine exported; see `add`."""
+        self._check_caller()
+        super().load(exported)
