@@ -20,7 +20,13 @@ class Do(histrio.Request[str]):
     what: str
 
 
-class Worker(histrio.Actor[Do]):
+class Lamp(histrio.States):
+    """What a worker may switch on."""
+
+    on = histrio.State()
+
+
+class Worker(histrio.Actor[Do], states=Lamp):
     """Does one thing of each kind that there is a signal for."""
 
     inbox_max = 2
@@ -49,6 +55,8 @@ class Worker(histrio.Actor[Do]):
                 raise ValueError("broken")
             case "timer":
                 self.timers.after(1, Do("nothing"))
+            case "switch":
+                self.states.add(Lamp.on)
             case "hold":
                 await trio.sleep(1)
             case _:

@@ -15,6 +15,7 @@ Clock = trio.testing.MockClock
 
 START, RECEIVE, USE, RESOLVED, RESUME = Kind.START, Kind.RECEIVE, Kind.USE, Kind.RESOLVED, Kind.RESUME
 SEND, SPAWN, JOIN, BACKOFF, DROP = Kind.SEND, Kind.SPAWN, Kind.JOIN, Kind.BACKOFF, Kind.DROP
+MUTATION, TRANSITION = Kind.MUTATION, Kind.TRANSITION
 TIMER, CRASH, RESTART, CONTROL, STOP = Kind.TIMER, Kind.CRASH, Kind.RESTART, Kind.CONTROL, Kind.STOP
 
 
@@ -37,6 +38,7 @@ def assert_dense(heard: list[Signal]) -> None:
         ("tell", [SEND, RECEIVE]),
         ("ask", [SEND, RECEIVE, RESUME]),
         ("timer", [TIMER, RECEIVE]),
+        ("switch", [MUTATION, TRANSITION]),
         ("refuse", []),
     ],
 )
@@ -71,6 +73,19 @@ async def test_a_signal_is_data(autojump_clock: Clock) -> None:
         Signal("/worker", 1, 3, SEND, ("/worker", Do("nothing"))),
         Signal("/worker", 1, 4, RECEIVE, Do("nothing")),
     ]
+
+
+async def test_a_machine_is_heard(autojump_clock: Clock) -> None:
+    """J1: a mutation tells what was asked for, a transition what became of it; also of an actor that lived before."""
+    heard: list[Signal] = []
+    async with histrio.open_system() as system:
+        worker = await system.spawn(Worker, name="worker")
+        await worker.ask(Do("switch"))
+        system.listen(heard.append)
+        await worker.ask(Do("switch"))
+
+    told = [(signal.kind, signal.detail) for signal in heard if signal.kind in (MUTATION, TRANSITION)]
+    assert told == [(MUTATION, ("add", ("on",))), (TRANSITION, ("add", ("on",), True))]
 
 
 @pytest.mark.parametrize("what", ["select", "filter"])
@@ -220,7 +235,7 @@ async def test_every_kind_is_heard_of(autojump_clock: Clock) -> None:
         async with histrio.open_system() as system:
             system.listen(heard.append)
             lossy = await system.spawn(Lossy, name="lossy")
-            for what in ("io", "spawn", "join", "tell", "timer"):
+            for what in ("io", "spawn", "join", "tell", "timer", "switch"):
                 await lossy.ask(Do(what))
             for what in ("hold", "nothing", "nothing", "nothing"):
                 await lossy.tell(Do(what))

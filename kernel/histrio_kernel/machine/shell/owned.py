@@ -106,12 +106,15 @@ class _Signaller(Tracer):
         self._owner: Final = owner
 
     def queued(self, mutation: Mutation) -> None:
-        """A mutation was asked for."""
-        self._owner.engine.signals.emit(self._owner.path, Kind.MUTATION, repr(mutation))
+        """A mutation was asked for: its operation, and the states as they were given."""
+        names = tuple(getattr(state, "name", state) for state in mutation.states)
+        self._owner.engine.signals.emit(self._owner.path, Kind.MUTATION, (mutation.op.name, names))
 
     def end(self, transition: Transition) -> None:
-        """It is over."""
-        self._owner.engine.signals.emit(self._owner.path, Kind.TRANSITION, repr(transition))
+        """It is over: its operation, the names of the states called, and whether it was accepted."""
+        names = tuple(transition.schema.names[state] for state in transition.called)
+        detail = (transition.op.name, names, bool(transition.result))
+        self._owner.engine.signals.emit(self._owner.path, Kind.TRANSITION, detail)
 
 
 @final
