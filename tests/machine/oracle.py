@@ -241,7 +241,7 @@ class Oracle:
         if last is not None and self.are_one(last, mutation):
             self.tickets.append(last)
             return SAME
-        if len(self.queue) >= self.queue_max and mutation.cause is None:
+        if len(self.queue) >= self.queue_max and "exception" not in mutation.called:
             return FULL
         self.queue.insert(0 if mutation.dry else len(self.queue), mutation)
         self.tickets.append(mutation)

@@ -119,11 +119,11 @@ def _clean_up(body: Body, more: More) -> None:
 
 
 def _work_off(body: Body, more: More, left: int) -> int:
-    """The queue, at most `left` transitions; how many of them are left."""
+    """The queue, at most `left` transitions; how many of them are left, negative when it has given up."""
     while more.queue:
         if left <= 0:
             _give_up(body, more)
-            return 0
+            return -1
         left -= 1
         _run(body, more, more.queue.popleft())
     return left
@@ -138,7 +138,7 @@ def _end(body: Body, more: More, left: int) -> None:
             more.tell(more.on.queue_end)
         if not more.queue:
             break
-        if not left:
+        if left < 0:
             cancel_all(more, _had_its(more))
             break
     if body.flags & HEARD:

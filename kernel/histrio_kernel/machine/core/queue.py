@@ -16,12 +16,12 @@ def enqueue(more: More, schema: Schema, mutation: Mutation) -> Queued:
     """Let a mutation wait: a dry run in front, all others at the end.
 
     Raises:
-        QueueFull: `queue_max` are waiting; an error that is reported passes all the same.
+        QueueFull: `queue_max` are waiting; what calls `exception` passes all the same, as every report of an error does.
     """
     same = _same_last(more, schema, mutation)
     if same is not None:
         return Queued(same, is_new=False)
-    if len(more.queue) >= more.queue_max and mutation.cause is None:
+    if len(more.queue) >= more.queue_max and schema.exception not in mutation.called:
         raise QueueFull(
             f"{len(more.queue)} mutations wait in the queue of this machine, which is its queue_max: a handler or "
             "tracer makes them faster than they are worked off, or without end"
