@@ -185,7 +185,8 @@ class Actor(Generic[M]):
         try:
             return self._histrio_io
         except AttributeError:
-            io = Io(cell_of(self, "io").io_pool())
+            cell = cell_of(self, "io")
+            io = Io(cell.io_pool(), cell.period_of)
             _IO_SLOT.__set__(self, io)
             return io
 

@@ -11,6 +11,7 @@ from typing import Final, TypeVar, TypeVarTuple, cast, final
 
 import trio
 
+from histrio_kernel.belonging import Period
 from histrio_kernel.driver import Driver, File, FilePath, Listener, Random, Stream
 from histrio_kernel.futures import Future
 from histrio_kernel.io import IoPool, Retry
@@ -26,10 +27,11 @@ Ts = TypeVarTuple("Ts")
 class Io:
     """`self.io`: call it to run an async function beside the handlers; its attributes are the doors of the driver."""
 
-    __slots__ = ("_driver", "_pool")
+    __slots__ = ("_driver", "_period_of", "_pool")
 
-    def __init__(self, pool: IoPool) -> None:
+    def __init__(self, pool: IoPool, period_of: Callable[[BaseState], Period]) -> None:
         self._pool: Final = pool
+        self._period_of: Final = period_of
         self._driver: Final[Driver] = pool.engine.driver
 
     def __call__(
@@ -64,7 +66,7 @@ class Io:
         """
         if not callable(afn):
             raise TypeError(_not_callable(self._pool.owner.path, afn))
-        period = None if within is None else self._pool.owner.period_of(within)
+        period = None if within is None else self._period_of(within)
         if retry is None and timeout_s is None:
             return self._pool.start(afn, args, keep=keep, period=period)
         if timeout_s is not None and not timeout_s >= 0:

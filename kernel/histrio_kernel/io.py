@@ -50,7 +50,6 @@ from histrio_kernel.futures import (
     RaiseCancel,
     Waiter,
 )
-from histrio_kernel.machine.states.base import BaseState
 from histrio_kernel.parking import again, park, request
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
@@ -77,10 +76,6 @@ class IoOwner(Protocol):
 
     def operation_failed(self, error: BaseException) -> None:
         """An operation that nobody awaits has failed."""
-        ...
-
-    def period_of(self, state: BaseState) -> Period:
-        """The present activation of a state of the actor's machine."""
         ...
 
 
