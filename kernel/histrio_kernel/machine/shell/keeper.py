@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
-from itertools import chain
 from typing import Final, final
 
-from histrio_kernel.machine.core.body import DISPOSED, Body
+from histrio_kernel.machine.core.body import DISPOSED, HEARD, Body
 from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.source import ORIGIN, Source
 from histrio_kernel.machine.core.transition import Transition
@@ -44,15 +43,16 @@ class Mutable:
 class Keeper(Shell):
     """The shell of one machine. It listens only while there is something to hear for."""
 
-    __slots__ = ("_body", "_lines", "_listen", "_machine", "bindings", "ground", "on_empty", "waits")
+    __slots__ = ("_body", "_has_tasks", "_lines", "_machine", "bindings", "ground", "on_empty", "waits")
 
-    def __init__(self, body: Body, machine: Mutable, listen: Callable[[bool], None], ground: Ground) -> None:
+    def __init__(self, body: Body, machine: Mutable, ground: Ground) -> None:
         self._body: Final = body
         self._machine: Final = machine
-        self._listen: Final = listen
         self._lines: Final[dict[str, Line]] = {}
         self.ground = ground
         self.bindings: Bindings = ()
+        self._has_tasks = False
+        """Whether states have async handlers."""
         self.waits: Final = Waits(body, self.rest)
         self.on_empty: Callable[[], None] | None = None
         """Called when no activation is left, once the machine is disposed."""
@@ -61,17 +61,21 @@ class Keeper(Shell):
 
     def wake(self) -> None:
         """There is."""
-        self._listen(True)
+        self._body.flags |= HEARD
 
     def rest(self) -> None:
         """Perhaps there is nothing any more."""
-        if not self.waits and not any(self._lines.values()) and not any(self._has_tasks()):
-            self._listen(False)
+        if not self._lines and not self._has_tasks and not self.waits:
+            self._body.flags &= ~HEARD
 
-    def _has_tasks(self) -> Iterator[bool]:
-        """Of each binding, whether states have tasks by it."""
-        for handlers, _ in self.bindings:
-            yield bool(handlers.entered or handlers.exited)
+    def set_bindings(self, bindings: Bindings) -> None:
+        """These handlers are bound from now on."""
+        self.bindings = bindings
+        self._has_tasks = any(handlers.entered or handlers.exited for handlers, _ in bindings)
+        if self._has_tasks:
+            self.wake()
+        else:
+            self.rest()
 
     # -- activations -----------------------------------------------------------------------------------------------------
 
@@ -158,6 +162,8 @@ class Keeper(Shell):
 
     def moved(self, transition: Transition[object]) -> None:
         """Scopes of what left or entered anew end, before any final handler."""
+        if not self._lines and not self._has_tasks:
+            return
         schema, move = transition.schema, transition.move
         before = move.before.members
         for state in move.exits:
@@ -184,14 +190,14 @@ class Keeper(Shell):
 
     def settled(self, transition: Transition[object]) -> None:
         """Tasks of what has entered start; waits are looked at."""
-        move, names = transition.move, transition.schema.names
+        move = transition.move
         if self._lines:
+            names = transition.schema.names
             for state in move.enters:
                 line = self._lines.get(names[state])
                 if line is not None:
                     line.settled(transition)
-        if self.waits:
-            self.waits.settled(transition, chain(move.exits, move.enters, transition.rolled_back))
+        self.waits.settled(transition)
 
     def excepted(self, error: BaseException, transition: Transition[object]) -> None:
         """The machine has an `exception`: if no handler of any binding takes it, the ground must know (M8)."""

@@ -144,9 +144,7 @@ class Machine(CoreMachine[StateLike], Mutable):
         """Call these handlers, with this owner; for those who have collected them already."""
         super().bind(handlers.table, owner)
         keeper = self._open_keeper()
-        keeper.bindings = (*keeper.bindings, (handlers, owner))
-        if handlers.entered or handlers.exited:
-            keeper.wake()
+        keeper.set_bindings((*keeper.bindings, (handlers, owner)))
 
     def unbind(self, handlers: object, /, owner: object = None) -> None:
         """Call the marked methods of that object no more; tasks that run go on.
@@ -162,8 +160,7 @@ class Machine(CoreMachine[StateLike], Mutable):
         keeper = self._open_keeper()
         bindings = list(keeper.bindings)
         bindings.remove((found, handlers))
-        keeper.bindings = tuple(bindings)
-        keeper.rest()
+        keeper.set_bindings(tuple(bindings))
 
     def evolve(self, schema: StatesMeta | Schema) -> Result:
         """Go on under another schema; see the core's `evolve`. Scopes of states that are gone end.
@@ -244,7 +241,7 @@ class Machine(CoreMachine[StateLike], Mutable):
         """
         wait = AboutQuery(self._world(), self._open_keeper().waits, query)
         if self._stands(wait):
-            wait._waits.lists[AboutQuery][wait] = None
+            wait._waits.listed(AboutQuery)[wait] = None
             wait.look(None)
             wait._waits.slept()
         return wait
@@ -255,7 +252,7 @@ class Machine(CoreMachine[StateLike], Mutable):
         if not self.flags & BUSY:
             wait._settle(VALUE, None)
         elif self._stands(wait):
-            wait._waits.lists[AboutQueue][wait] = None
+            wait._waits.listed(AboutQueue)[wait] = None
         return wait
 
     def when_disposed(self) -> Future[Transition | None]:
@@ -265,7 +262,7 @@ class Machine(CoreMachine[StateLike], Mutable):
             wait._settle(VALUE, None)
         else:
             self._open_keeper().wake()
-            wait._waits.lists[AboutDisposal][wait] = None
+            wait._waits.listed(AboutDisposal)[wait] = None
         return wait
 
     def _wait_for(self, wait: Active | Inactive | Ticks) -> Future[Transition | None]:
@@ -366,7 +363,7 @@ class Machine(CoreMachine[StateLike], Mutable):
         """Its shell, made on first use."""
         if self._keeper is None:
             more = self._more()
-            self._keeper = Keeper(self, self, self.listen, self._ground(more.name))
+            self._keeper = Keeper(self, self, self._ground(more.name))
             self.set_shell(self._keeper)
         return self._keeper
 

@@ -199,7 +199,7 @@ class _InList(Wait):
 
     def leave(self) -> None:
         """Out of the list."""
-        self._waits.lists[type(self)].pop(self, None)
+        self._waits.listed(type(self)).pop(self, None)
 
 
 @final
@@ -292,22 +292,28 @@ class Waits:
         slept: called when none may be left, so that the machine need not tell of its transitions.
     """
 
-    __slots__ = ("_arguments", "_body", "_places", "_slept", "lists")
+    __slots__ = ("_arguments", "_body", "_lists", "_places", "_slept")
 
     def __init__(self, body: Body, slept: Callable[[], None]) -> None:
         self._body: Final = body
         self._slept: Final = slept
         self._places: Final[dict[int, Place]] = {}
         self._arguments: Final[dict[int, dict[AboutArguments, None]]] = {}
-        self.lists: Final[dict[type[Wait], dict[Wait, None]]] = {AboutQuery: {}, AboutQueue: {}, AboutDisposal: {}}
+        self._lists: dict[type[Wait], dict[Wait, None]] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._places or self._arguments or any(self.lists.values()))
+        return bool(self._places or self._arguments or (self._lists and any(self._lists.values())))
 
     def __len__(self) -> int:
         """How many stand here."""
         clocks = sum(len(place) if isinstance(place, dict) else 1 for place in self._places.values())
-        return clocks + sum(map(len, self._arguments.values())) + sum(map(len, self.lists.values()))
+        return clocks + sum(map(len, self._arguments.values())) + sum(map(len, (self._lists or {}).values()))
+
+    def listed(self, kind: type[Wait]) -> dict[Wait, None]:
+        """Those of one kind that watch no state."""
+        if self._lists is None:
+            self._lists = {}
+        return self._lists.setdefault(kind, {})
 
     def spell(self, states: Iterable[int]) -> str:
         """The names of these states."""
@@ -362,21 +368,34 @@ class Waits:
 
     # -- transitions ---------------------------------------------------------------------------------------------------
 
-    def settled(self, transition: Transition[object], ticked: Iterable[int]) -> None:
-        """A transition that moved a clock is over, and these states have ticked."""
-        places = self._places
-        for state in ticked:
-            place = places.pop(state, None)
-            if isinstance(place, dict):
-                self._look_at_all(tuple(place), transition)
-            elif place is not None:
-                place.stand(NOWHERE)
-                self._look(place, transition)
+    def settled(self, transition: Transition[object]) -> None:
+        """A transition that moved a clock is over."""
+        places, move = self._places, transition.move
+        if places:
+            for state in move.exits:
+                if state in places:
+                    self._look_at_place(state, transition)
+            for state in move.enters:
+                if state in places:
+                    self._look_at_place(state, transition)
+            for state in transition.rolled_back:
+                if state in places:
+                    self._look_at_place(state, transition)
         if self._arguments:
             self._look_at_arguments(transition)
-        for wait in tuple(self.lists[AboutQuery]):
-            if isinstance(wait, AboutQuery) and wait._state == PENDING:
-                wait.look(transition)
+        if self._lists:
+            self._look_at_queries(transition)
+        if not self:
+            self._slept()
+
+    def _look_at_place(self, state: int, transition: Transition[object]) -> None:
+        """A state has ticked that somebody watches."""
+        place = self._places.pop(state)
+        if isinstance(place, dict):
+            self._look_at_all(tuple(place), transition)
+        else:
+            place.stand(NOWHERE)
+            self._look(place, transition)
 
     def _look(self, wait: AboutClock, transition: Outcome) -> None:
         """One that was taken out of its place."""
@@ -394,6 +413,12 @@ class Waits:
             if wait._state == PENDING:
                 self._look(wait, transition)
 
+    def _look_at_queries(self, transition: Outcome) -> None:
+        """Ask every predicate."""
+        for wait in tuple(self.listed(AboutQuery)):
+            if isinstance(wait, AboutQuery) and wait._state == PENDING:
+                wait.look(transition)
+
     def _look_at_arguments(self, transition: Transition[object]) -> None:
         members, names = self._body.node.members, transition.schema.names
         for state in transition.enters:
@@ -408,7 +433,7 @@ class Waits:
         self._release(AboutQueue)
 
     def _release(self, kind: type[Wait]) -> None:
-        waiting = self.lists[kind]
+        waiting = self.listed(kind)
         for wait in tuple(waiting):
             if wait in waiting:
                 wait.leave()
@@ -417,9 +442,7 @@ class Waits:
     def imported(self) -> None:
         """The clocks were set from outside: whatever is true now is."""
         self._look_at_all(self._take_clocks(), None)
-        for wait in tuple(self.lists[AboutQuery]):
-            if isinstance(wait, AboutQuery) and wait._state == PENDING:
-                wait.look(None)
+        self._look_at_queries(None)
 
     def _take_clocks(self) -> list[AboutClock]:
         """All that watch states, out of their places."""
@@ -453,8 +476,8 @@ class Waits:
         waiting: list[Wait] = [*self._take_clocks(), *(w for each in self._arguments.values() for w in each)]
         self._arguments.clear()
         for kind in (AboutQuery, AboutQueue):
-            waiting += self.lists[kind]
-            self.lists[kind].clear()
+            waiting += self.listed(kind)
+            self.listed(kind).clear()
         for wait in waiting:
             if wait._state == PENDING:
                 error = Disposed(f"{name} was disposed, so what was waited for will not come: {wait!r}")
