@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import ClassVar, Final
 
 from histrio_kernel.machine.core.handlers import Slot
 from histrio_kernel.machine.core.moves import Mutation
@@ -25,6 +25,9 @@ class Tracer:
     """Override what you want to see. A tracer may read the machine, and mutate it: such mutations are queued."""
 
     __slots__ = ()
+
+    inherited: ClassVar[bool] = False
+    """Whether the submachines of a machine that it is attached to get it, too."""
 
     def queued(self, mutation: Mutation) -> None:
         """A mutation waits for its turn."""
