@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from types import FunctionType
 from typing import (
     ClassVar,
@@ -235,8 +236,9 @@ class Actor(Generic[M]):
             ValueError: *cls* is no actor class, or *name* is taken, empty, or has "/" or "#" in it.
         """
         cell = cell_of(self, "spawn")
-        period = cell.period_here() if within is None else cell.period_of(within)
-        return await spawn_child(_system_of(cell), cell, cls, args, name, cell.inbox if copy_inbox else None, period)
+        find_period = cell.period_here if within is None else partial(cell.period_of, within)
+        copied = cell.inbox if copy_inbox else None
+        return await spawn_child(_system_of(cell), cell, cls, args, name, copied, find_period)
 
     def finish(self, result: object = None) -> None:
         """Stop as if asked to, with a result for whoever joins: see `Ref.join`. Not a checkpoint.

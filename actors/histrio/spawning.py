@@ -68,12 +68,12 @@ async def spawn_child(
     args: tuple[*Ts],
     name: str | None,
     copied: Inbox | None = None,
-    period: Period | None = None,
+    find_period: Callable[[], Period | None] | None = None,
 ) -> Ref[N]:
     """Start an actor of class `cls`, or what a `Child` says, below `nest`; see `Actor.spawn`.
 
     If an inbox is to be *copied*, the new actor gets copies from the moment on at which it has its place. From then on it
-    is stopped, too, when the *period* ends that it belongs to.
+    is stopped, too, when the period ends that it belongs to; which one that is, is asked for at that moment.
     """
     settings: Settings | None = getattr(cls, "__histrio_settings__", None) if isinstance(cls, type) else None
     if settings is None:
@@ -94,6 +94,7 @@ async def spawn_child(
             Reason(End.STOPPED, "it takes no children any more"),
             f"nothing was spawned; it was to be {name or settings.stem!r}",
         )
+    period = None if find_period is None else find_period()
     actor = cls(*args)
     if name is None:
         name = next_name(nest, settings.stem)

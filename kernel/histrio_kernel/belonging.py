@@ -27,7 +27,7 @@ class Period(Protocol):
     """An activation, to whoever gives it work."""
 
     def add(self, work: Work) -> None:
-        """This work belongs to it; if it is over, the work is ended at once."""
+        """This work belongs to it; if it is over, the work is told to end at once."""
         ...
 
     def done(self, work: Work) -> None:
@@ -46,8 +46,8 @@ class ActorMachine(Protocol):
         """The present activation of a state; raises if it is not active."""
         ...
 
-    def dispose(self) -> None:
-        """Nothing is mutated any more, and all activations end."""
+    def end(self) -> None:
+        """The actor ends: nothing is mutated any more, and all activations end."""
         ...
 
     def wound_down(self) -> Awaitable[None]:

@@ -102,7 +102,9 @@ class Cell(Incarnation):
         self.incarnation = 1
         self.announced = self.can_go_on = False
         # One statement, because every spawn pays for it.
-        self.last_failure = self.ended = self.children = self.born = self.guardian = self.lane = self.account = None
+        self.last_failure = self.ended = self.children = self.born = self.guardian = self.lane = self.account = (
+            self.machine
+        ) = None
         self.inbox = Inbox(engine, path, settings.policy)
         self.begin(actor)
 
@@ -261,8 +263,9 @@ class Cell(Incarnation):
         if self.io is not None:
             self.io.close()
         if self.machine is not None:
-            self.machine.dispose()
-        self.turn.actor = self.actor = self.host = self.nursery = None  # what is made from here on ends at once
+            self.machine.end()
+        # What is made from here on ends at once.
+        self.turn.actor = self.actor = self.host = self.nursery = self.machine = None
         if self.turn.watched:
             self.engine.awake.pop(self.turn, None)
         self._answer()

@@ -66,7 +66,7 @@ from histrio_kernel.parking import park
 from histrio_kernel.settings import Behaviour, Settings
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Turn, Worker
-from histrio_kernel.visiting import holder_of
+from histrio_kernel.visiting import home_of
 
 __all__ = ["NO_CONTEXT", "Child", "Incarnation"]
 
@@ -152,7 +152,7 @@ class Incarnation:
         # One statement, because every spawn pays for it.
         self.reason = self.result = self.failures = self.nursery = self.host = self.bare = self.io = self.promises = (
             self.started
-        ) = self.machine = None
+        ) = None
         if account is None and (settings.redeliver_max or settings.stash_max):
             account = self.account = Account(inbox, settings.redeliver_max, settings.stash_max)
         self.turn = inbox.taker = turn = Turn(
@@ -304,7 +304,7 @@ class Incarnation:
         if self.settings.has_stopped and not await self._hook(host, lambda: actor.stopped(reason)):
             return
         if self.machine is not None:
-            self.machine.dispose()
+            self.machine.end()
             await self.machine.wound_down()
         if not self.turn.gate & KILLED:
             self.turn.gate |= KILLED  # from here on nothing new is started, and this is no kill
@@ -464,16 +464,16 @@ class Incarnation:
 
         Raises:
             NotActive: the state is not active.
+            NotStarted: there is no machine.
         """
         if self.machine is None:
-            raise NotStarted(
-                f"{self.path} has no machine, so nothing can belong to {state!r}: give its class `states=`"
-            )
+            why = "has ended" if self.actor is None else "has no machine: give its class `states=`"
+            raise NotStarted(f"{self.path} {why}, so nothing can belong to {state!r}")
         return self.machine.activation(state)
 
     def period_here(self) -> Period | None:
         """The activation that what the present task starts belongs to; None if to none."""
-        holder = holder_of(current_task())
+        holder = home_of(current_task())
         return None if holder is None else holder.period(self)
 
     def promise(self) -> Promise[T]:

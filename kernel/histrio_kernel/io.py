@@ -53,7 +53,7 @@ from histrio_kernel.futures import (
 from histrio_kernel.parking import again, park, request
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
-from histrio_kernel.visiting import holder_of
+from histrio_kernel.visiting import home_of
 
 __all__ = ["IoOwner", "IoPool", "Operation", "Retry"]
 
@@ -265,9 +265,9 @@ class IoPool:
         If the actor takes no more operations (E4) the future is cancelled from the start, and nothing is called.
         """
         task = current_task()
-        holder = HOLDERS.get(task) or holder_of(task)
-        if type(holder) is Worker and holder.is_visitor:
-            holder = holder.visits_from
+        holder = HOLDERS.get(task)
+        if holder is None or (type(holder) is Worker and holder.is_visitor):
+            holder = home_of(task)
         nested = not counted or (type(holder) is _IoTask and holder.pool is self)
         if period is None and holder is not None and not background:
             period = holder.period(self.identity)
@@ -278,6 +278,8 @@ class IoPool:
             operation = scoped = PeriodOperation(self, function, args, keep, nested, label or function)
             scoped._period = period
             period.add(scoped)
+            if scoped._state != PENDING:  # that is over, so it was cancelled from the start
+                return operation
         nursery = self.owner.io_nursery
         if nursery is None or self.closed:  # `closed`: the actor lives on, in another incarnation (E4)
             operation._settle(CANCELLED, None)

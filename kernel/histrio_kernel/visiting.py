@@ -18,7 +18,7 @@ from histrio_kernel.gate import WAITING
 from histrio_kernel.parking import park
 from histrio_kernel.turn import Turn, Worker
 
-__all__ = ["Visit", "holder_of"]
+__all__ = ["Visit", "holder_of", "home_of"]
 
 
 @final
@@ -77,11 +77,23 @@ class Visit:
 
 def holder_of(task: Task) -> Holder | None:
     """The worker whose handler `task` belongs to: its own, or that of an ancestor."""
-    current: Task | None = task
-    while current is not None:
-        holder = HOLDERS.get(current)
+    return HOLDERS.get(task) or _holder_above(task)
+
+
+def home_of(task: Task) -> Holder | None:
+    """Whose work `task` does: as `holder_of`, but to visit a turn is no work of the actor that has it."""
+    holder = holder_of(task)
+    while type(holder) is Worker and holder.is_visitor:
+        holder = holder.visits_from or _holder_above(holder.task)
+    return holder
+
+
+def _holder_above(task: Task) -> Holder | None:
+    """That of the nearest ancestor that has one."""
+    nursery = task.parent_nursery
+    while nursery is not None:
+        holder = HOLDERS.get(nursery.parent_task)
         if holder is not None:
             return holder
-        nursery = current.parent_nursery
-        current = None if nursery is None else nursery.parent_task
+        nursery = nursery.parent_task.parent_nursery
     return None

@@ -192,7 +192,8 @@ class Timers(Generic[M_contra]):
         self._push(timer)
         self._look_after()
         if period is not None:
-            timer.belongs = _Belongs(self, timer, period)
+            timer.belongs = belongs = _Belongs(self, timer, period)
+            period.add(belongs)
         return key
 
     def _check_key(self, name: str, key: Hashable) -> None:
@@ -396,7 +397,6 @@ class _Belongs:
         self._timers: Final = timers
         self._timer: Final = timer
         self.period: Final = period
-        period.add(self)
 
     def end(self) -> None:
         """The activation is over."""

@@ -214,10 +214,15 @@ def _as_now(body: Body, mutation: Mutation) -> Mutation:
 
 
 def _abandon(body: Body, more: More, error: BaseException) -> None:
-    """An interrupt has come up. If a tracer raised it, its transition ends here: what was not told yet leaves again."""
-    transition = more.current
-    if transition is None:
-        return
+    """An interrupt has come up; if it has left nothing in the queue, that has ended."""
+    if more.current is not None:
+        _break_off(body, more, more.current, error)
+    if body.flags & HEARD and not more.queue:
+        more.shell.queue_ended()
+
+
+def _break_off(body: Body, more: More, transition: Transition, error: BaseException) -> None:
+    """If a tracer raised the interrupt, its transition ends here: what was not told yet leaves again."""
     if transition.result is None:
         transition.error, transition.result = error, Canceled("it was interrupted", error)
         if transition.moved:

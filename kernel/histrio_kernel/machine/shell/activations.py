@@ -1,7 +1,7 @@
 """One period of a state, and the work that belongs to it: it ends with the period, and two periods do not overlap.
 
-Invariants: work is added to an activation that is not over, only; of the activations of one state at most one, the first
-in line, has a task or an async `exited` running.
+Invariants: an activation that is over stays in line until all its work has ended; of the activations of one state at most
+one, the first in line, has a task or an async `exited` running.
 """
 
 # Design note
@@ -11,55 +11,74 @@ in line, has a task or an async `exited` running.
 # the line: the state may have gone and come again several times while the first task cleans up. Of those in between
 # nothing was started, or only work that handlers gave them; when that has ended they are gone without a trace.
 #
-# An activation is made only for states that somebody has given work to, or that have async handlers.
+# An activation is made only for states that somebody has given work to, or that have async handlers. Its handlers are
+# those that were bound when it began: so whose `entered` has begun is told of the end, also if it was unbound meanwhile,
+# and whoever was bound too late for the one is not told of the other.
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias, final
+from typing import Final, Protocol, final
 
 from histrio_kernel.belonging import Work
 from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.states.handlers import AsyncHandler
 
-__all__ = ["Activation", "Line", "Task"]
+__all__ = ["Activation", "Line", "Pair"]
 
-Task: TypeAlias = "tuple[AsyncHandler, object]"
-"""An async handler, and the object that it is a method of."""
+
+@final
+class Pair:
+    """The async handlers of a state in one binding, and the object that they are methods of."""
+
+    __slots__ = ("entered", "exited", "owner")
+
+    def __init__(self, entered: AsyncHandler | None, exited: AsyncHandler | None, owner: object) -> None:
+        self.entered: Final = entered
+        self.exited: Final = exited
+        self.owner: Final = owner
 
 
 @final
 class Activation:
     """One period of a state."""
 
-    __slots__ = ("_line", "begun", "exit", "is_over", "is_ready", "is_started", "tasks", "transition", "works")
+    __slots__ = ("_line", "begun", "exit", "is_over", "is_ready", "is_started", "pairs", "transition", "works")
 
-    def __init__(self, line: Line, transition: Transition[object] | None, tasks: tuple[Task, ...]) -> None:
+    def __init__(self, line: Line, transition: Transition[object] | None, pairs: tuple[Pair, ...]) -> None:
         self._line: Final = line
         self.transition: Final = transition
         """In which it began; None if the state was active already when it was first given work."""
-        self.tasks: Final = tasks
+        self.pairs: Final = pairs
         self.works: Final[dict[Work, None]] = {}
         self.is_ready = transition is None
         """Its transition was accepted, and the sync final handlers are over."""
         self.is_started = False
         """Its tasks have been made."""
-        self.begun = False
-        """A task has taken its first step, or there is none: the async `exited` is to be told of its end."""
+        self.begun: Final[set[Pair]] = set()
+        """Those whose task has taken its first step, or that have none: their `exited` is to be told of its end."""
         self.is_over = False
         self.exit: Transition[object] | None = None
         """In which it ended."""
 
+    @property
+    def name(self) -> str:
+        """Of its state."""
+        return self._line.name
+
     def __repr__(self) -> str:
-        return f"<Activation of {self._line.name}: {'over' if self.is_over else 'current'}, {len(self.works)} works>"
+        return f"<Activation of {self.name}: {'over' if self.is_over else 'current'}, {len(self.works)} works>"
+
+    def to_close(self) -> tuple[Pair, ...]:
+        """Those whose `exited` is to be told of its end."""
+        return tuple(pair for pair in self.pairs if pair in self.begun and pair.exited is not None)
 
     def add(self, work: Work) -> None:
-        """This work belongs to it."""
+        """This work belongs to it; if it is over, only until it has ended, which it is told to at once."""
+        self.works[work] = None
         if self.is_over:
             work.end()
-        else:
-            self.works[work] = None
 
     def done(self, work: Work) -> None:
         """This work has ended."""
@@ -87,7 +106,7 @@ class Starter(Protocol):
         ...
 
     def close(self, activation: Activation, name: str, then: Callable[[], None]) -> bool:
-        """Run the async `exited` handlers for it, if there are any, and then call `then`; False if there are none."""
+        """Run the async `exited` handlers for it, if any are to be told, and then call `then`; False if none are."""
         ...
 
     def failed(self, state: str | None, error: BaseException, still: bool) -> None:
@@ -121,10 +140,10 @@ class Line:
         last = self._activations[-1] if self._activations else None
         return None if last is None or last.is_over else last
 
-    def enter(self, transition: Transition[object] | None, tasks: tuple[Task, ...]) -> Activation:
+    def enter(self, transition: Transition[object] | None, pairs: tuple[Pair, ...]) -> Activation:
         """A new one begins."""
         assert self.current is None
-        activation = Activation(self, transition, tasks)
+        activation = Activation(self, transition, pairs)
         self._activations.append(activation)
         return activation
 
@@ -156,7 +175,7 @@ class Line:
                 return
             if first.works:
                 return
-            if first.begun and self._starter.close(first, self.name, self._closed):
+            if self._starter.close(first, self.name, self._closed):
                 self._is_closing = True
                 return
             self._pop()

@@ -20,7 +20,8 @@ import trio
 
 from histrio_kernel.engine import pace_of_this_run
 from histrio_kernel.errors import ActorStopped, HistrioError
-from histrio_kernel.futures import Pace, Telling, World
+from histrio_kernel.futures import Holder, Pace, Telling, World
+from histrio_kernel.visiting import home_of
 
 __all__ = ["Ground", "LooseGround", "OwnGround"]
 
@@ -43,6 +44,11 @@ class Ground(Protocol):
     @property
     def identity(self) -> object:
         """What the tasks of its states have in common with other code that may mutate the machine."""
+        ...
+
+    @property
+    def opener(self) -> Holder | None:
+        """Whose code has opened it, and so whose tasks those of its states are, too."""
         ...
 
     def start(self, context: Context, task: Callable[[], Awaitable[None]], name: str) -> bool:
@@ -98,18 +104,27 @@ class _LooseWorld:
 _WORLD: Final[trio.lowlevel.RunVar[_LooseWorld]] = trio.lowlevel.RunVar("histrio machines")
 
 
-def _world_of_this_run() -> _LooseWorld:
-    """One world for all machines of a Trio run that stand by themselves."""
+def _world_of_this_run(name: str) -> _LooseWorld:
+    """One world for all machines of a Trio run that stand by themselves.
+
+    Raises:
+        HistrioError: there is no Trio run.
+    """
     try:
         return _WORLD.get()
     except LookupError:
         world = _LooseWorld()
         _WORLD.set(world)
         return world
+    except RuntimeError:
+        raise HistrioError(
+            f"{name}: to wait for something takes a Trio run, in which it could come; outside of one a machine can be "
+            "mutated and read"
+        ) from None
 
 
 class LooseGround:
-    """The ground of a machine that stands by itself and is not open: it has no tasks yet."""
+    """The ground of a machine that stands by itself and is not open: it has no tasks."""
 
     __slots__ = ("name",)
 
@@ -119,15 +134,20 @@ class LooseGround:
     @property
     def world(self) -> World:
         """That of the Trio run."""
-        return _world_of_this_run()
+        return _world_of_this_run(self.name)
 
     @property
     def identity(self) -> object:
         """Itself: anybody may mutate it."""
         return self
 
+    @property
+    def opener(self) -> Holder | None:
+        """Nobody has."""
+        return None
+
     def start(self, context: Context, task: Callable[[], Awaitable[None]], name: str) -> bool:
-        """Not yet: it begins when the machine is opened."""
+        """Not yet, or not any more: a machine has tasks only while it is open."""
         return False
 
     def base(self) -> Context:
@@ -146,12 +166,18 @@ class LooseGround:
 class OwnGround(LooseGround):
     """The ground of a machine within its own `async with`."""
 
-    __slots__ = ("_base", "_nursery")
+    __slots__ = ("_base", "_nursery", "_opener")
 
     def __init__(self, name: str, nursery: trio.Nursery) -> None:
         super().__init__(name)
         self._nursery: Final = nursery
         self._base: Final = copy_context()
+        self._opener: Final = home_of(nursery.parent_task)
+
+    @property
+    def opener(self) -> Holder | None:
+        """An actor, if it was opened in one: its states' tasks are that actor's own code."""
+        return self._opener
 
     def start(self, context: Context, task: Callable[[], Awaitable[None]], name: str) -> bool:
         """In the machine's nursery."""

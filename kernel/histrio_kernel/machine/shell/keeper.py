@@ -12,7 +12,7 @@ from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.source import ORIGIN, Source
 from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.core.watching import Shell, Tracer
-from histrio_kernel.machine.shell.activations import Activation, Line, Task
+from histrio_kernel.machine.shell.activations import Activation, Line, Pair
 from histrio_kernel.machine.shell.errors import SlowHandler, TracerFailed, UnclaimedError
 from histrio_kernel.machine.shell.ground import Ground
 from histrio_kernel.machine.shell.tasks import ExitTask, StateTask
@@ -43,7 +43,7 @@ class Mutable:
 class Keeper(Shell):
     """The shell of one machine. It listens only while there is something to hear for."""
 
-    __slots__ = ("_body", "_has_tasks", "_lines", "_machine", "bindings", "ground", "on_empty", "waits")
+    __slots__ = ("_body", "_has_tasks", "_lines", "_machine", "_pairs", "bindings", "ground", "on_empty", "waits")
 
     def __init__(self, body: Body, machine: Mutable, ground: Ground) -> None:
         self._body: Final = body
@@ -53,6 +53,8 @@ class Keeper(Shell):
         self.bindings: Bindings = ()
         self._has_tasks = False
         """Whether states have async handlers."""
+        self._pairs: Final[dict[str, tuple[Pair, ...]]] = {}
+        """Those of the states that have entered since the bindings changed."""
         self.waits: Final = Waits(body, self.rest)
         self.on_empty: Callable[[], None] | None = None
         """Called when no activation is left, once the machine is disposed."""
@@ -68,9 +70,26 @@ class Keeper(Shell):
         if not self._lines and not self._has_tasks and not self.waits:
             self._body.flags &= ~HEARD
 
-    def set_bindings(self, bindings: Bindings) -> None:
-        """These handlers are bound from now on."""
+    def bind(self, handlers: HandlerSet, owner: object) -> None:
+        """These handlers are bound, too."""
+        self._set_bindings((*self.bindings, (handlers, owner)))
+
+    def unbind(self, handlers: HandlerSet, owner: object) -> None:
+        """These are not any more."""
+        bindings = list(self.bindings)
+        for number, (each, whose) in enumerate(bindings):
+            if each is handlers and whose is owner:
+                del bindings[number]
+                break
+        self._set_bindings(tuple(bindings))
+
+    def bound(self, owner: object) -> HandlerSet | None:
+        """The handlers that are bound with that object as their owner: those bound first."""
+        return next((handlers for handlers, whose in self.bindings if whose is owner), None)
+
+    def _set_bindings(self, bindings: Bindings) -> None:
         self.bindings = bindings
+        self._pairs.clear()
         self._has_tasks = any(handlers.entered or handlers.exited for handlers, _ in bindings)
         if self._has_tasks:
             self.wake()
@@ -91,34 +110,35 @@ class Keeper(Shell):
             line = self._lines[state] = Line(state, self)
         return line
 
-    def _tasks(self, state: str, *, of_exit: bool) -> tuple[Task, ...]:
+    def _pairs_of(self, state: str) -> tuple[Pair, ...]:
         """The async handlers of a state, in the order of the bindings."""
-        found = ((h.exited if of_exit else h.entered, owner) for h, owner in self.bindings)
-        return tuple((handlers[state], owner) for handlers, owner in found if state in handlers)
+        pairs = self._pairs.get(state)
+        if pairs is None:
+            found = ((each.entered.get(state), each.exited.get(state), owner) for each, owner in self.bindings)
+            pairs = tuple(Pair(*each) for each in found if each[0] is not None or each[1] is not None)
+            self._pairs[state] = pairs
+        return pairs
 
     def begin(self, activation: Activation) -> bool:
         """Start the tasks of an activation."""
-        if not activation.tasks:
-            activation.begun = True
-            return True
-        assert activation.transition is not None
-        context = self._context(activation.transition)
-        returned = _After(len(activation.tasks), partial(self._returned, activation))
-        for number, task in enumerate(activation.tasks):
-            state = task[0].state.name
-            work = StateTask(activation, task, self.ground.identity, partial(self.failed, state), returned)
-            if not self.ground.start(context.copy(), work.run, f"{self.ground.name}: {state}"):
+        tasks = [(pair, pair.entered) for pair in activation.pairs if pair.entered is not None]
+        returned = _After(len(tasks), partial(self._returned, activation))
+        for pair, handler in tasks:
+            assert activation.transition is not None
+            work = StateTask(activation, pair, handler, self.ground, returned)
+            context = self._context(activation.transition)
+            if not self.ground.start(context, work.run, f"{self.ground.name}: {activation.name}"):
                 activation.works.pop(work)
-                return number > 0
+                return False
+        activation.begun.update(pair for pair in activation.pairs if pair.entered is None)
         return True
 
     def close(self, activation: Activation, name: str, then: Callable[[], None]) -> bool:
         """Run the async `exited` handlers."""
-        tasks = self._tasks(name, of_exit=True)
-        transition = activation.exit or activation.transition
-        if not tasks or transition is None:
+        pairs, transition = activation.to_close(), activation.exit or activation.transition
+        if not pairs or transition is None:
             return False
-        work = ExitTask(transition, tasks, self.ground.identity, partial(self.failed, None, still=False), then)
+        work = ExitTask(transition, pairs, self.ground, partial(self.failed, None, still=False), then)
         return self.ground.start(self._context(transition), work.run, f"{self.ground.name}: {name} exited")
 
     def _context(self, transition: Transition[object]) -> Context:
@@ -136,7 +156,7 @@ class Keeper(Shell):
 
     def _returned(self, activation: Activation) -> None:
         """All tasks of an activation have returned."""
-        state = activation.tasks[0][0].state.name
+        state = activation.name
         schema = self._body.automaton.schema
         if not activation.is_over and state in schema.definitions and schema.index(state) in schema.until_done:
             self._machine.finished(state)
@@ -162,7 +182,7 @@ class Keeper(Shell):
 
     def moved(self, transition: Transition[object]) -> None:
         """Scopes of what left or entered anew end, before any final handler."""
-        if not self._lines and not self._has_tasks:
+        if self._body.flags & DISPOSED or (not self._lines and not self._has_tasks):
             return
         schema, move = transition.schema, transition.move
         before = move.before.members
@@ -173,9 +193,9 @@ class Keeper(Shell):
                 continue
             name = schema.names[state]
             self._leave(name, transition)
-            tasks = self._tasks(name, of_exit=False)
-            if tasks or self._tasks(name, of_exit=True):
-                self._line(name).enter(transition, tasks)
+            pairs = self._pairs_of(name)
+            if pairs:
+                self._line(name).enter(transition, pairs)
 
     def _leave(self, state: str, transition: Transition[object] | None) -> None:
         """The present activation of that state is over."""

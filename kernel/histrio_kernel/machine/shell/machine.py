@@ -16,10 +16,10 @@ from typing import TypeVar, cast
 
 import trio
 
-from histrio_kernel.errors import HistrioError
+from histrio_kernel.errors import HistrioError, raise_interrupt, split_cancelled
 from histrio_kernel.futures import PENDING, VALUE, Future, Promise, World
 from histrio_kernel.machine.core.automaton import Automaton
-from histrio_kernel.machine.core.body import BUSY, DISPOSED, DRAIN_MAX, QUEUE_MAX
+from histrio_kernel.machine.core.body import BUSY, DISPOSED, DRAIN_MAX, QUEUE_MAX, QUEUED
 from histrio_kernel.machine.core.errors import SchemaError, nearest
 from histrio_kernel.machine.core.handlers import HandlerTable
 from histrio_kernel.machine.core.machine import Machine as CoreMachine
@@ -124,7 +124,8 @@ class Machine(CoreMachine[StateLike], Mutable):
     def bind(self, handlers: object, /, owner: object = None) -> None:
         """Call the marked methods of that object, after those bound before; a `HandlerTable` is called with *owner*.
 
-        Within a transition it counts from the next one on. Not a checkpoint.
+        Within a transition it counts from the next one on. Async handlers count from the next activation of their state
+        on: of one that is active already they get neither the task nor the `exited`. Not a checkpoint.
 
         Raises:
             SchemaError: it has no marked method, or one for a state that the machine does not have.
@@ -144,10 +145,12 @@ class Machine(CoreMachine[StateLike], Mutable):
         """Call these handlers, with this owner; for those who have collected them already."""
         super().bind(handlers.table, owner)
         keeper = self._open_keeper()
-        keeper.set_bindings((*keeper.bindings, (handlers, owner)))
+        self._change(lambda _: keeper.bind(handlers, owner))
 
     def unbind(self, handlers: object, /, owner: object = None) -> None:
-        """Call the marked methods of that object no more; tasks that run go on.
+        """Call the marked methods of that object no more. Tasks that run go on, and are followed by their async `exited`.
+
+        Within a transition it counts from the next one on. Not a checkpoint.
 
         Raises:
             ValueError: it is not bound.
@@ -155,12 +158,12 @@ class Machine(CoreMachine[StateLike], Mutable):
         if isinstance(handlers, HandlerTable):
             super().unbind(handlers, owner)
             return
-        found = handlers_of(type(handlers), self.schema)
-        super().unbind(found.table, handlers)
         keeper = self._open_keeper()
-        bindings = list(keeper.bindings)
-        bindings.remove((found, handlers))
-        keeper.set_bindings(tuple(bindings))
+        found = keeper.bound(handlers)
+        if found is None:
+            raise ValueError(f"{handlers!r} is not bound to {self!r}")
+        super().unbind(found.table, handlers)
+        self._change(lambda _: keeper.unbind(found, handlers))
 
     def evolve(self, schema: StatesMeta | Schema) -> Result:
         """Go on under another schema; see the core's `evolve`. Scopes of states that are gone end.
@@ -241,18 +244,22 @@ class Machine(CoreMachine[StateLike], Mutable):
         """
         wait = AboutQuery(self._world(), self._open_keeper().waits, query)
         if self._stands(wait):
-            wait._waits.listed(AboutQuery)[wait] = None
-            wait.look(None)
-            wait._waits.slept()
+            if not self._may_roll_back():
+                wait.look(None)
+            if wait._state == PENDING:
+                wait._waits.enlist(AboutQuery, wait)
         return wait
 
     def when_queue_ends(self) -> Future[Transition | None]:
-        """Wait until the machine has nothing more to do; from outside of its transitions that is so already."""
+        """Wait until the machine has nothing more to do; from outside of its transitions that is so already.
+
+        Unless an interrupt has left something in its queue: then it waits for the next mutation, which works that off.
+        """
         wait = AboutQueue(self._world(), self._open_keeper().waits)
-        if not self.flags & BUSY:
+        if not self.flags & (BUSY | QUEUED):
             wait._settle(VALUE, None)
         elif self._stands(wait):
-            wait._waits.listed(AboutQueue)[wait] = None
+            wait._waits.enlist(AboutQueue, wait)
         return wait
 
     def when_disposed(self) -> Future[Transition | None]:
@@ -261,24 +268,28 @@ class Machine(CoreMachine[StateLike], Mutable):
         if self.flags & DISPOSED:
             wait._settle(VALUE, None)
         else:
-            self._open_keeper().wake()
-            wait._waits.listed(AboutDisposal)[wait] = None
+            wait._waits.enlist(AboutDisposal, wait)
         return wait
 
     def _wait_for(self, wait: Active | Inactive | Ticks) -> Future[Transition | None]:
         """Let a fresh wait stand where it belongs."""
         if self._stands(wait):
-            wait._waits.begin(wait)
-            if wait._state != PENDING:
-                wait._waits.slept()
+            if self._may_roll_back():
+                wait._waits.begin_later(wait)
+            else:
+                wait._waits.begin(wait)
         return wait
 
+    def _may_roll_back(self) -> bool:
+        """Whether final handlers are being called: what they see has not come true yet."""
+        running = self.transition
+        return running is not None and running.result is None and running.moved
+
     def _stands(self, wait: Wait) -> bool:
-        """Whether it may still come true; from now on the machine tells of its transitions."""
+        """Whether it may still come true."""
         if self.flags & DISPOSED:
             wait.refuse(Disposed(f"{self!r} is disposed, so what was waited for will not come"))
             return False
-        self._open_keeper().wake()
         return True
 
     # -- scopes ----------------------------------------------------------------------------------------------------------------
@@ -328,13 +339,26 @@ class Machine(CoreMachine[StateLike], Mutable):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Dispose of it, and wait until all that belongs to its states has ended, and their async `exited`."""
+        """Dispose of it, and wait until all that belongs to its states has ended, and their async `exited`.
+
+        An error of the block leaves as it is, also if this wait is cancelled.
+        """
         assert self._nursery is not None
         self.dispose()
         try:
-            await self.wound_down()
+            try:
+                await self.wound_down()
+            finally:
+                await self._nursery.__aexit__(None, None, None)
+        except BaseException as ended:
+            cancelled, rest = split_cancelled(ended)
+            if rest is not None:  # a task's errors are the machine's: this is KeyboardInterrupt, or the like
+                raise_interrupt(rest)
+            if error is None and cancelled is not None:
+                raise cancelled from None
         finally:
-            await self._nursery.__aexit__(None, None, None)
+            keeper = self._open_keeper()
+            keeper.ground = LooseGround(keeper.ground.name)  # what others do in its states may end still later
 
     def wound_down(self) -> Future[None]:
         """Completes when nothing of its activations is left, no async `exited` handler either."""

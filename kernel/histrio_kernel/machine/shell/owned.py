@@ -11,7 +11,7 @@ from trio.lowlevel import current_task
 
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import HistrioError
-from histrio_kernel.futures import HOLDERS, World
+from histrio_kernel.futures import Holder, World
 from histrio_kernel.machine.core.exporting import Exported
 from histrio_kernel.machine.core.moves import Mutation
 from histrio_kernel.machine.core.results import Result
@@ -24,7 +24,7 @@ from histrio_kernel.machine.shell.machine import Machine
 from histrio_kernel.machine.states.family import StatesMeta
 from histrio_kernel.machine.states.state import StateLike
 from histrio_kernel.signals import Kind
-from histrio_kernel.visiting import holder_of
+from histrio_kernel.visiting import holder_of, home_of
 
 __all__ = ["OwnedMachine", "Owner"]
 
@@ -73,6 +73,11 @@ class _ActorGround:
     def identity(self) -> object:
         """The actor."""
         return self._owner
+
+    @property
+    def opener(self) -> Holder | None:
+        """Nobody: it is open as long as the actor lives."""
+        return None
 
     def start(self, context: Context, task: Callable[[], Awaitable[None]], name: str) -> bool:
         """In the actor's nursery, beside its handlers."""
@@ -127,6 +132,7 @@ class OwnedMachine(Machine):
         super().__init__(states, owner.path)
         self._owner: Final = owner
         self._signaller: Tracer | None = None
+        self._open_keeper()  # which knows what becomes of an error that no handler takes
         self.hear(owner.engine.signals.heard)
 
     def hear(self, heard: bool) -> None:
@@ -142,18 +148,26 @@ class OwnedMachine(Machine):
         return _ActorGround(self._owner)
 
     def _check_caller(self) -> None:
-        """Let only the actor's own code through: its handlers, its operations, the tasks of its states.
+        """Let only the actor's own code through: its handlers, its operations, the tasks of its states, its visitors.
 
         Raises:
             WrongOwner: the present task belongs to somebody else.
         """
-        task = current_task()
-        holder = HOLDERS.get(task) or holder_of(task)
-        if holder is None or not holder.works_for(self._owner):
-            raise WrongOwner(
-                f"the machine of {self._owner.path} was to be mutated by the task {task.name!r}, which is not the actor's; "
-                f"nothing has changed. Tell the actor, and let its handler do it"
-            )
+        try:
+            task = current_task()
+        except RuntimeError:
+            raise WrongOwner(self._refusal("by a thread that runs no Trio task")) from None
+        for holder in (holder_of(task), home_of(task)):
+            if holder is not None and holder.works_for(self._owner):
+                return
+        raise WrongOwner(self._refusal(f"by the task {task.name!r}, which is not the actor's"))
+
+    def _refusal(self, by: str) -> str:
+        """What whoever is refused reads."""
+        return (
+            f"the machine of {self._owner.path} was to be mutated {by}; nothing has changed. Tell the actor, and let its "
+            "handler do it"
+        )
 
     # What follows is the core's, behind the check.
 
@@ -185,6 +199,15 @@ class OwnedMachine(Machine):
         """Add `exception`, behind `state` if one is given, because of this error; see `add`."""
         self._check_caller()
         return super().fail(error, state)
+
+    def dispose(self) -> None:
+        """Take no more mutations; see `Machine.dispose`. The actor does so by itself when it stops. See `add`."""
+        self._check_caller()
+        super().dispose()
+
+    def end(self) -> None:
+        """The actor ends."""
+        super().dispose()
 
     def evolve(self, schema: StatesMeta | Schema) -> Result:
         """Go on under another schema; see `add`."""

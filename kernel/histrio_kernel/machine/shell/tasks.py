@@ -12,8 +12,10 @@ from histrio_kernel.belonging import Period
 from histrio_kernel.errors import split_cancelled
 from histrio_kernel.futures import HOLDERS, Future, Holder, RaiseCancel
 from histrio_kernel.machine.core.transition import Transition
-from histrio_kernel.machine.shell.activations import Activation, Task
+from histrio_kernel.machine.shell.activations import Activation, Pair
 from histrio_kernel.machine.shell.errors import HandlerTooSlow
+from histrio_kernel.machine.shell.ground import Ground
+from histrio_kernel.machine.states.handlers import AsyncHandler
 from histrio_kernel.parking import request
 
 __all__ = ["ExitTask", "StateHolder", "StateTask"]
@@ -23,21 +25,24 @@ __all__ = ["ExitTask", "StateHolder", "StateTask"]
 class StateHolder(Holder):
     """Marks a Trio task as one of a state, so that what it starts belongs to its activation. It holds no turn (A17)."""
 
-    __slots__ = ("activation", "identity", "request")
+    __slots__ = ("activation", "ground", "request")
 
-    def __init__(self, identity: object, activation: Activation | None) -> None:
-        self.identity: Final = identity
-        """Of the machine's ground: that of its actor."""
+    def __init__(self, ground: Ground, activation: Activation | None) -> None:
+        self.ground: Final = ground
         self.activation: Final = activation
         self.request = request(self.abort)
 
     def works_for(self, owner: object) -> bool:
-        """Whether that is its machine, or the actor that has it."""
-        return self.identity is owner
+        """Whether that is the actor that has its machine, or whose code has opened it."""
+        ground = self.ground
+        return ground.identity is owner or (ground.opener is not None and ground.opener.works_for(owner))
 
     def period(self, owner: object) -> Period | None:
         """The activation that what it starts belongs to."""
-        return self.activation if self.identity is owner else None
+        ground = self.ground
+        if ground.identity is owner:
+            return self.activation
+        return None if ground.opener is None else ground.opener.period(owner)
 
     def settled(self, future: Future[object]) -> None:
         """It never waits by itself."""
@@ -48,23 +53,24 @@ class StateHolder(Holder):
         raise AssertionError
 
 
-Failed = Callable[[BaseException, bool], None]
-"""Called with an error, and whether the activation was still current."""
-
-
 @final
 class StateTask:
     """One async `entered` of one activation."""
 
-    __slots__ = ("_activation", "_failed", "_identity", "_returned", "_scope", "_task")
+    __slots__ = ("_activation", "_handler", "_holder", "_pair", "_returned", "_scope")
 
     def __init__(
-        self, activation: Activation, task: Task, identity: object, failed: Failed, returned: Callable[[], None]
+        self,
+        activation: Activation,
+        pair: Pair,
+        handler: AsyncHandler,
+        ground: Ground,
+        returned: Callable[[], None],
     ) -> None:
         self._activation: Final = activation
-        self._task: Final = task
-        self._identity: Final = identity
-        self._failed: Final = failed
+        self._pair: Final = pair
+        self._handler: Final = handler
+        self._holder: Final = StateHolder(ground, activation)
         self._returned: Final = returned
         self._scope: Final = trio.CancelScope()
         activation.add(self)
@@ -76,31 +82,34 @@ class StateTask:
     async def run(self) -> None:
         """The Trio task."""
         task = current_task()
-        HOLDERS[task] = StateHolder(self._identity, self._activation)
-        transition = self._activation.transition
-        assert transition is not None
+        HOLDERS[task] = self._holder
         try:
             with self._scope:
-                if not self._activation.is_over:
-                    self._activation.begun = True
-                    await _within_deadline(self._task, transition)
-                    self._returned()
+                await self._run()
         except BaseException as error:
             cancelled, rest = split_cancelled(error)
             if rest is not None and not isinstance(rest, Exception):
                 raise
             if rest is not None:
-                self._failed(rest, not self._activation.is_over)
+                self._activation.failed(rest)
             if cancelled is not None:
                 raise cancelled from None
         finally:
             del HOLDERS[task]
             self._activation.done(self)
 
+    async def _run(self) -> None:
+        """Call the handler, unless the activation has ended before its first step."""
+        activation, transition = self._activation, self._activation.transition
+        assert transition is not None
+        if not activation.is_over:
+            activation.begun.add(self._pair)
+            await _within_deadline(self._handler, self._pair.owner, transition)
+            self._returned()
 
-async def _within_deadline(task: Task, transition: Transition[object]) -> None:
+
+async def _within_deadline(handler: AsyncHandler, owner: object, transition: Transition[object]) -> None:
     """Run a handler, at most as long as its mark says."""
-    handler, owner = task
     if handler.deadline_s is None:
         await handler.begin(owner, transition)
         return
@@ -117,37 +126,38 @@ async def _within_deadline(task: Task, transition: Transition[object]) -> None:
 class ExitTask:
     """The async `exited` handlers of one activation, one after the other."""
 
-    __slots__ = ("_failed", "_identity", "_tasks", "_then", "_transition")
+    __slots__ = ("_failed", "_holder", "_pairs", "_then", "_transition")
 
     def __init__(
         self,
         transition: Transition[object],
-        tasks: tuple[Task, ...],
-        identity: object,
+        pairs: tuple[Pair, ...],
+        ground: Ground,
         failed: Callable[[BaseException], None],
         then: Callable[[], None],
     ) -> None:
         self._transition: Final = transition
-        self._tasks: Final = tasks
-        self._identity: Final = identity
+        self._pairs: Final = pairs
+        self._holder: Final = StateHolder(ground, None)
         self._failed: Final = failed
         self._then: Final = then
 
     async def run(self) -> None:
         """The Trio task."""
         task = current_task()
-        HOLDERS[task] = StateHolder(self._identity, None)
+        HOLDERS[task] = self._holder
         try:
-            for each in self._tasks:
-                await self._run_one(each)
+            for pair in self._pairs:
+                if pair.exited is not None:
+                    await self._run_one(pair.exited, pair.owner)
         finally:
             del HOLDERS[task]
             self._then()
 
-    async def _run_one(self, task: Task) -> None:
+    async def _run_one(self, handler: AsyncHandler, owner: object) -> None:
         """One handler; its error does not keep the next from being told."""
         try:
-            await _within_deadline(task, self._transition)
+            await _within_deadline(handler, owner, self._transition)
         except BaseException as error:
             cancelled, rest = split_cancelled(error)
             if rest is not None and not isinstance(rest, Exception):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias, final
 
 from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Waiter, World
-from histrio_kernel.machine.core.body import Body
+from histrio_kernel.machine.core.body import HEARD, Body
 from histrio_kernel.machine.core.clock import tick_of
 from histrio_kernel.machine.core.errors import UnknownState
 from histrio_kernel.machine.core.schema import Schema
@@ -45,7 +45,10 @@ Outcome: TypeAlias = "Transition[object] | None"
 TRUE: Final = -1
 """In the place of a state that keeps a wait from coming true: there is none."""
 NOWHERE: Final = -2
-"""The place of a wait that is being looked at: whoever is told of another one may cancel it meanwhile."""
+"""The place of a wait that is being looked at: whoever is told of another one may cancel it meanwhile.
+
+And of one that was made in a final handler: it is looked at when the transition is over, which may roll back yet.
+"""
 
 
 class Wait(Future[Outcome]):
@@ -97,7 +100,9 @@ class AboutClock(Wait):
 
     def leave(self) -> None:
         """Out of the place of the state that it watches."""
-        if self._at != NOWHERE:
+        if self._at == NOWHERE:
+            self._waits.drop_later(self)
+        else:
             self._waits.remove(self, self._at)
 
     def stand(self, at: int) -> None:
@@ -285,7 +290,7 @@ Place: TypeAlias = "AboutClock | dict[AboutClock, None]"
 
 @final
 class Waits:
-    """The waits of one machine.
+    """The waits of one machine. Whoever comes to stand here makes it tell of its transitions.
 
     Args:
         body: the machine.
@@ -334,8 +339,24 @@ class Waits:
         else:
             wait.stand(at)
 
+    def begin_later(self, wait: AboutClock) -> None:
+        """A fresh wait is looked at when the transition that runs is over."""
+        wait.stand(NOWHERE)
+        self.enlist(AboutClock, wait)
+
+    def drop_later(self, wait: AboutClock) -> None:
+        """It is not to be looked at any more."""
+        if self._lists:
+            self.listed(AboutClock).pop(wait, None)
+
+    def enlist(self, kind: type[Wait], wait: Wait) -> None:
+        """One more of a kind that watches no state."""
+        self._body.flags |= HEARD
+        self.listed(kind)[wait] = None
+
     def add(self, wait: AboutClock, at: int) -> None:
         """One more watches this state."""
+        self._body.flags |= HEARD
         place = self._places.get(at)
         if place is None:
             self._places[at] = wait
@@ -357,6 +378,7 @@ class Waits:
 
     def add_arguments(self, wait: AboutArguments) -> None:
         """It waits for its state to enter."""
+        self._body.flags |= HEARD
         self._arguments.setdefault(wait.target, {})[wait] = None
 
     def drop_arguments(self, wait: AboutArguments) -> None:
@@ -384,9 +406,9 @@ class Waits:
         if self._arguments:
             self._look_at_arguments(transition)
         if self._lists:
+            self._look_at_all(self._take_later(), transition)
             self._look_at_queries(transition)
-        if not self:
-            self._slept()
+        self.slept()
 
     def _look_at_place(self, state: int, transition: Transition[object]) -> None:
         """A state has ticked that somebody watches."""
@@ -431,6 +453,7 @@ class Waits:
     def queue_ended(self) -> None:
         """Nothing waits in the queue."""
         self._release(AboutQueue)
+        self.slept()
 
     def _release(self, kind: type[Wait]) -> None:
         waiting = self.listed(kind)
@@ -443,14 +466,20 @@ class Waits:
         """The clocks were set from outside: whatever is true now is."""
         self._look_at_all(self._take_clocks(), None)
         self._look_at_queries(None)
+        self.slept()
 
     def _take_clocks(self) -> list[AboutClock]:
         """All that watch states, out of their places."""
-        waiting = list(self._clocks())
+        waiting = [*self._clocks(), *self._take_later()]
         self._places.clear()
         for wait in waiting:
             wait.stand(NOWHERE)
         return waiting
+
+    def _take_later(self) -> list[AboutClock]:
+        """Those that were made in the final handlers of the transition that is over."""
+        later = (self._lists or {}).pop(AboutClock, {})
+        return [wait for wait in later if isinstance(wait, AboutClock)]
 
     def _clocks(self) -> Iterator[AboutClock]:
         for place in self._places.values():
