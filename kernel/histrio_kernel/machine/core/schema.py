@@ -90,6 +90,7 @@ class Schema:
     """
 
     __slots__ = (
+        "_has_objects",
         "_index",
         "_keys",
         "add",
@@ -121,6 +122,7 @@ class Schema:
         self._index: Final = {name: number for number, name in enumerate(self.names)}
         self._keys: Final[dict[Hashable, int]] = {number: number for number in range(len(self.names))}
         self._keys.update(self._index)
+        self._has_objects: Final = bool(keys)
         for key, name in (keys or {}).items():
             self._keys[key] = self.index(name)
         self.exception: Final = self._index[exception]
@@ -177,6 +179,10 @@ class Schema:
         if number is None:
             raise UnknownState(f"no state is called {key!r}: {nearest(str(key), self.names)}")
         return number
+
+    def knows(self, key: Hashable) -> bool:
+        """Whether this stands for one of the states; any object does if no objects were registered for them."""
+        return key in self._keys or not self._has_objects
 
     def find_all(self, keys: Iterable[Hashable]) -> tuple[int, ...]:
         """The numbers of these states, each once, in the order of their first places."""

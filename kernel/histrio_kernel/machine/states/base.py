@@ -11,7 +11,7 @@ from histrio_kernel.machine.core.errors import SchemaError
 from histrio_kernel.machine.core.schema import Definition
 from histrio_kernel.machine.states.arguments import ArgumentsOf
 
-__all__ = ["EXCEPTION", "BaseState", "Relatives", "checked_relatives"]
+__all__ = ["EXCEPTION", "BaseState", "Relatives", "checked_relatives", "checked_tags", "name_of"]
 
 EXCEPTION: Final = "exception"
 """The name of the state that every machine has."""
@@ -23,7 +23,7 @@ Relatives: TypeAlias = "Iterable[BaseState | str]"
 class BaseState:
     """A state, whatever its arguments are. It is compared by identity."""
 
-    __slots__ = ("_definition", "arguments", "is_error", "name", "owner", "relatives", "removes")
+    __slots__ = ("_definition", "arguments", "is_error", "name", "owner", "relatives", "removed_by", "removes")
 
     def __init__(self, definition: Definition, arguments: ArgumentsOf | None) -> None:
         self.name = ""
@@ -39,6 +39,8 @@ class BaseState:
         """Its relations, by kind, as they were given."""
         self.removes: list[BaseState] = []
         """Those that `exclusive` has made it remove."""
+        self.removed_by: list[BaseState | str] = []
+        """Inherited ones that `exclusive` has made remove it: in the classes that have it, and in no others."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         """It is an attribute of a class now. The first name counts: a second attribute is another name for it."""
@@ -54,10 +56,10 @@ class BaseState:
         relatives, own = self.relatives, (EXCEPTION,) if self.is_error else ()
         return attrs.evolve(
             self._definition,
-            require=(*map(_name_of, relatives.get("require", ())), *own),
-            add=tuple(map(_name_of, relatives.get("add", ()))),
-            remove=(*map(_name_of, relatives.get("remove", ())), *map(_name_of, self.removes)),
-            after=tuple(map(_name_of, relatives.get("after", ()))),
+            require=(*map(name_of, relatives.get("require", ())), *own),
+            add=tuple(map(name_of, relatives.get("add", ()))),
+            remove=(*map(name_of, relatives.get("remove", ())), *map(name_of, self.removes)),
+            after=tuple(map(name_of, relatives.get("after", ()))),
         )
 
     def copied(self, name: str, relatives: Callable[[BaseState | str], BaseState | str]) -> BaseState:
@@ -67,16 +69,24 @@ class BaseState:
         copy.name, copy.owner, copy.is_error = name, self.owner, self.is_error
         copy.relatives = {kind: tuple(map(relatives, given)) for kind, given in self.relatives.items()}
         copy.relatives["remove"] = (*copy.relatives.get("remove", ()), *map(relatives, self.removes))
+        copy.removed_by = [*map(relatives, self.removed_by)]
         return copy
 
 
-def _name_of(relative: BaseState | str) -> str:
+def name_of(relative: BaseState | str) -> str:
     """The name of a state in a relation."""
     if isinstance(relative, str):
         return relative
     if not relative.name:
         raise SchemaError("a relation has a state that is no attribute of any class: write it into the class of states")
     return relative.name
+
+
+def checked_tags(given: Iterable[str]) -> tuple[str, ...]:
+    """The tags, if they are a list of words."""
+    if isinstance(given, str):
+        raise SchemaError(f"'tags' takes a list of words: write tags=[{given!r}]")
+    return tuple(given)
 
 
 def checked_relatives(given: Relatives, relation: str) -> tuple[BaseState | str, ...]:

@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final, TypeVar, cast
 
+import attrs
+
 from histrio_kernel.machine.core.errors import SchemaError, UnknownState, nearest
 from histrio_kernel.machine.core.schema import RELATIONS, Definition, Schema
-from histrio_kernel.machine.states.base import EXCEPTION, BaseState
+from histrio_kernel.machine.states.base import EXCEPTION, BaseState, name_of
 from histrio_kernel.machine.states.state import State, StateGroup
 
 __all__ = ["States", "StatesMeta", "schema_of"]
@@ -36,8 +38,7 @@ class StatesMeta(type):
         cls._histrio_states = found.states
         cls._histrio_groups = found.groups
         try:
-            definitions = {name: state.define() for name, state in found.defined.items()}
-            cls._histrio_schema = Schema(definitions, keys=found.keys)
+            cls._histrio_schema = Schema(found.definitions(), keys=found.keys)
         except SchemaError as error:
             raise SchemaError(f"{cls.__qualname__}: {error}") from None
 
@@ -118,6 +119,17 @@ class _Found:
             self._take_class(base)
         self.states: Final = {**self.defined, EXCEPTION: self.defined.get(EXCEPTION, _EXCEPTION)}
 
+    def definitions(self) -> dict[str, Definition]:
+        """All states as data, with what `exclusive` has said here of inherited ones."""
+        rows = {name: state.define() for name, state in self.defined.items()}
+        for name, state in self.defined.items():
+            for remover in map(name_of, state.removed_by):
+                row = rows.get(remover) or self.states[EXCEPTION].define()
+                if remover not in rows and remover != EXCEPTION:
+                    raise SchemaError(f"{name!r} is exclusive with {remover!r}: {nearest(remover, rows)}")
+                rows[remover] = attrs.evolve(row, remove=(*row.remove, name))
+        return rows
+
     def _take_class(self, base: type) -> None:
         """The attributes of one class of the MRO; its own states are a group under its name."""
         members = [(name, member) for name, member in base.__dict__.items() if member is not _EXCEPTION]
@@ -181,10 +193,12 @@ def _prefixed(cls: StatesMeta, prefix: str) -> StatesMeta:
 
     for state in cls:
         if state is not _EXCEPTION:
-            copies[state] = state.copied(f"{prefix}{state.name}", renamed)
+            copies[state] = state.copied(state.name if state.name == EXCEPTION else f"{prefix}{state.name}", renamed)
     members: dict[str, object] = {}
     for base in reversed(cls.__mro__):
         for name, member in base.__dict__.items():
+            if member is _EXCEPTION:
+                continue  # it is inherited, and stands last
             if isinstance(member, BaseState):
                 members[name] = copies[cls[member.name]]
             elif isinstance(member, StateGroup):

@@ -194,10 +194,14 @@ def _slot(cls: type, name: str, mark: Mark, schema: Schema) -> Slot:
     """What a mark is for, in the words of the core."""
     states = [state for state in (mark.first, mark.state) if state is not None]
     for state in states:
-        if state.name not in schema.definitions:
+        if state.name not in schema.definitions or not schema.knows(state):
             raise SchemaError(
                 f"{cls.__qualname__}.{name} handles {state!r}, which the machine does not have: "
-                f"{nearest(state.name, schema.names)}"
+                + (
+                    "it has another state of that name"
+                    if state.name in schema.definitions
+                    else nearest(state.name, schema.names)
+                )
             )
     return Slot(
         mark.kind,

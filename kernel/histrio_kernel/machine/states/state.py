@@ -21,7 +21,7 @@ from histrio_kernel.machine.core.handlers import Kind
 from histrio_kernel.machine.core.schema import Definition
 from histrio_kernel.machine.core.transition import Arguments, Transition
 from histrio_kernel.machine.states.arguments import ArgumentsOf
-from histrio_kernel.machine.states.base import BaseState, Relatives, checked_relatives
+from histrio_kernel.machine.states.base import BaseState, Relatives, checked_relatives, checked_tags
 from histrio_kernel.machine.states.marks import mark
 
 __all__ = [
@@ -142,7 +142,12 @@ class State(BaseState, Generic[P, A]):
         if multi not in (True, False, "keep"):
             raise SchemaError(f"multi is {multi!r}: it must be True, False or 'keep'")
         definition = Definition(
-            auto=auto, multi=bool(multi), keep=multi == "keep", quiet=quiet, tags=tuple(tags), until_done=until_done
+            auto=auto,
+            multi=bool(multi),
+            keep=multi == "keep",
+            quiet=quiet,
+            tags=checked_tags(tags),
+            until_done=until_done,
         )
         super().__init__(definition, None if args is None else ArgumentsOf(args))
         given = {"require": require, "add": add, "remove": remove, "after": after}
@@ -288,10 +293,35 @@ class StateGroup:
 
 def group(*states: BaseState | StateGroup) -> StateGroup:
     """Some states of a schema under one name, for `machine.switch`, `machine.any(*group)` and readers."""
+    for each in states:
+        if not isinstance(cast(object, each), BaseState | StateGroup):
+            raise SchemaError(f"'group' takes states, and groups of them; got {each!r}")
     return StateGroup(state for each in states for state in (each if isinstance(each, StateGroup) else (each,)))
 
 
 def exclusive(*states: BaseState) -> None:
-    """At most one of these is active: each removes all the others. Write it below them in the class body."""
+    """At most one of these is active: each removes all the others. Write it below them in the class body.
+
+    Raises:
+        SchemaError: one of them is no state; or two of them are inherited, and their class is complete.
+    """
     for state in states:
-        state.removes += [other for other in states if other is not state]
+        if not isinstance(cast(object, state), BaseState):
+            raise SchemaError(f"'exclusive' takes states, got {state!r}")
+    for state in states:
+        for other in states:
+            if other is not state:
+                _make_remove(state, other)
+
+
+def _make_remove(state: BaseState, other: BaseState) -> None:
+    """The one removes the other, in the class that is being written: what is inherited is not touched."""
+    if not state.name:
+        state.removes.append(other)
+    elif not other.name:
+        other.removed_by.append(state)
+    elif other.name not in state.define().remove:
+        raise SchemaError(
+            f"{state!r} and {other!r} are both inherited, so they cannot be made exclusive here: do that in their "
+            "class, or define one of them anew"
+        )
