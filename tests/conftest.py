@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.effort import Effort, count, effort, reduced
+from tests.effort import Effort, asked_for, count, effort, reduced
 
 # Only an environment that has the stubs can run their test (see tests/trio_typing).
 collect_ignore = [] if importlib.util.find_spec("trio_typing") else ["trio_typing"]
 
 Show = Callable[[str], None]
 _shown = pytest.StashKey[list[str]]()
+_counted = pytest.StashKey[set[str]]()  # the counts that the processes of a parallel run have asked for
 
 
 def _register_profile() -> None:
@@ -34,6 +35,9 @@ def _register_profile() -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Set Hypothesis up for the effort of this run."""
     config.stash[_shown] = []
+    config.stash[_counted] = set()
+    if config.pluginmanager.hasplugin("dsession"):
+        config.pluginmanager.register(Gathering(config))
     try:
         _register_profile()
     except ValueError as error:
@@ -68,13 +72,34 @@ def show(request: pytest.FixtureRequest) -> Show:
     return lines.append
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a process of a parallel run: send the figures, and which counts were asked for, to the one that prints."""
+    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["figures"] = session.config.stash[_shown]
+        output["counted"] = asked_for()
+
+
+class Gathering:
+    """In the process that prints: take what the others have sent."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_testnodedown(self, node: object) -> None:
+        """One of them has ended."""
+        output: dict[str, list[str]] = getattr(node, "workeroutput", {})
+        self.config.stash[_shown] += output.get("figures", [])
+        self.config.stash[_counted].update(output.get("counted", []))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The figures, and what this run reduced."""
     if config.stash[_shown]:
         terminalreporter.section("figures")
         for line in config.stash[_shown]:
             terminalreporter.write_line(line)
-    if smaller := reduced():
+    if smaller := reduced(config.stash[_counted]):
         terminalreporter.section(f"reduced in a {effort().value} run; `make prove` runs all of it")
         for line in smaller:
             terminalreporter.write_line(line)

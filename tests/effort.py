@@ -9,6 +9,7 @@ never compares efforts itself.
 # is remembered, and the run ends by naming those that it reduced.
 
 import os
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
@@ -67,6 +68,7 @@ TABLE: Final = (
     Row("reads_1000",       1_000,  1_000,    1_000, "A3: reads of 200 ms each in one actor"),
     Row("fresh_clones",         0,      1,        1, "clones of this repository that `make run` sets up and serves from"),
     Row("machine_examples",   100,  1_000,   20_000, "M2, M3, M11: drawn schemas, mutations and handlers of a machine"),
+    Row("given_up_waits",   2_000, 100_000, 1_000_000, "M6: waits of one machine that are given up, of each kind"),
     Row("golden_share",        10,    100,      100, "golden cases, of 100, that an automaton without memory replays"),
     Row("mutants",              0,  1_000,    1_000, "mutants to kill, at most"),
 )
@@ -108,8 +110,13 @@ def count(name: str) -> int:
     return ROWS[name].at(effort())
 
 
-def reduced() -> list[str]:
-    """One line for each count that this run asked for and that is smaller than `make prove` has it."""
-    rows = [ROWS[name] for name in _asked_for]
+def asked_for() -> list[str]:
+    """The names of the counts that this process has asked for."""
+    return list(_asked_for)
+
+
+def reduced(names: Iterable[str] = ()) -> list[str]:
+    """One line for each count that this run asked for, here or as one of *names*, and that `make prove` has larger."""
+    rows = [row for row in TABLE if row.name in {*_asked_for, *names}]
     now = effort()
     return [f"{row.name}: {row.at(now)} of {row.prove:,} ({row.meaning})" for row in rows if row.at(now) < row.prove]

@@ -115,7 +115,7 @@ class NoActor:
         (partial(NoActor), "NoActor"),
         (int, "int"),
     ],
-    ids=repr,
+    ids=lambda each: each if isinstance(each, str) else type(each).__name__,
 )
 async def test_only_an_actor_class_is_spawned(given: Any, said: str) -> None:
     """S4: anything else is a `ValueError` that shows it; nothing of it was called."""

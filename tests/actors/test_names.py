@@ -233,7 +233,7 @@ NO_TIMES: Final[tuple[object, ...]] = (-0.1, float("nan"), "1", True, None)
         *[("serial", value) for value in (1, 0, None, "no")],
         *[("overflow", value) for value in ("wait", None, histrio.LATEST, 3)],
     ],
-    ids=repr,
+    ids=lambda each: repr(each).partition(" at 0x")[0],
 )
 def test_settings_are_checked_when_the_class_is_made(name: str, value: object) -> None:
     """A18: a setting that could not work is a `TypeError` that names class, setting and value, and what it must be."""

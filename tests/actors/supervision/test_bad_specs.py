@@ -109,7 +109,7 @@ KINDS: Final[list[object]] = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: repr(kind)[:30])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: repr(kind)[:20])
 def test_a_child_that_is_no_actor_is_refused(kind: object) -> None:
     """Bad input: it is shown; of an instance it is said what to give instead."""
     with pytest.raises(ValueError, match=r"child\('x', \.\.\.\) takes an actor class") as raised:
