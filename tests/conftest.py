@@ -99,7 +99,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("figures")
         for line in config.stash[_shown]:
             terminalreporter.write_line(line)
-    if smaller := reduced(config.stash[_counted]):
+    counted = config.stash[_counted]
+    if smaller := reduced(counted):
         terminalreporter.section(f"reduced in a {effort().value} run; `make prove` runs all of it")
         for line in smaller:
             terminalreporter.write_line(line)
