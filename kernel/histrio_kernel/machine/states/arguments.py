@@ -48,7 +48,7 @@ class ArgumentsOf:
     def needs_some(self) -> bool:
         """Whether they cannot be made out of nothing."""
         if self._needs is None:
-            parameters = inspect.signature(self._make).parameters.values()
+            parameters = _parameters_of(self._make).values()
             self._needs = any(each.default is _EMPTY and each.kind not in _VARIADIC for each in parameters)
         return self._needs
 
@@ -84,21 +84,26 @@ class ArgumentsOf:
         """Look at the constructor and its annotations, once."""
         if self._types is not None:
             return self._types
+        made = typing.get_origin(self._make) or self._make
         try:
-            parameters = tuple(inspect.signature(self._make).parameters)
-        except (TypeError, ValueError):  # a class of an extension that does not tell
-            parameters = ()
-        try:
-            hints = typing.get_type_hints(self._make)
+            hints = typing.get_type_hints(made)
         except Exception:  # a name that only type checkers know: they have the last word
             hints = {}
-        self._parameters = parameters
-        pairs = ((name, _classes(hints.get(name))) for name in parameters)
-        self._types = tuple((name, kinds) for name, kinds in pairs if kinds) if isinstance(self._make, type) else ()
+        self._parameters = tuple(_parameters_of(made))
+        pairs = ((name, _classes(hints[name])) for name in self._parameters if name in hints)
+        self._types = tuple((name, kinds) for name, kinds in pairs if kinds) if isinstance(made, type) else ()
         return self._types
 
 
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _parameters_of(make: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    """What the constructor takes; nothing that is known, if it is a class of an extension that does not tell."""
+    try:
+        return inspect.signature(typing.get_origin(make) or make).parameters
+    except (TypeError, ValueError):
+        return {}
 
 
 def _classes(hint: object) -> tuple[type, ...]:
@@ -109,10 +114,14 @@ def _classes(hint: object) -> tuple[type, ...]:
         plain = typing.get_origin(member) or member
         if plain is None:
             plain = types.NoneType
-        if not isinstance(plain, type) or _is_protocol(plain):
+        if not isinstance(plain, type) or plain is typing.Any or _is_protocol(plain):
             return ()
-        classes += (int, float) if plain is float else (plain,)
+        classes += _NUMBERS.get(plain, (plain,))
     return tuple(classes)
+
+
+_NUMBERS: Final[Mapping[type, tuple[type, ...]]] = {float: (int, float), complex: (int, float, complex)}
+"""What type checkers let stand for these."""
 
 
 def _is_protocol(kind: type) -> bool:
