@@ -45,7 +45,7 @@ from histrio_kernel.machine.shell.waits import (
 from histrio_kernel.machine.states.base import BaseState
 from histrio_kernel.machine.states.family import StatesMeta, schema_of
 from histrio_kernel.machine.states.handlers import HandlerSet, handlers_of
-from histrio_kernel.machine.states.state import Called, StateLike
+from histrio_kernel.machine.states.state import Called, State, StateLike
 
 __all__ = ["Machine"]
 
@@ -209,7 +209,7 @@ class Machine(CoreMachine[StateLike], Mutable):
         return self.when_time({state: self.tick(state) + ticks})
 
     def when_args(
-        self, state: BaseState, match: Callable[[A], bool] | None = None, /, **fields: object
+        self, state: State[..., A], match: Callable[[A], bool] | None = None, /, **fields: object
     ) -> Future[Transition | None]:
         """Wait until a state enters with arguments that *match* says yes to, or whose attributes equal *fields*.
 
