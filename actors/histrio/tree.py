@@ -27,7 +27,7 @@ class Node:
     `queued` messages wait in its inbox and `standing` senders before it; `in_flight` handlers wait for something;
     `operations` run or wait for a place in `self.io`. `incarnation` counts from 1; `last_failure` is what ended an
     earlier one, or ends this one, on one line. `paused` is whether it is to be paused; its `phase` tells whether it
-    is already.
+    is already. `states` are the active states of its machine, if it has one.
     """
 
     path: str
@@ -41,6 +41,7 @@ class Node:
     incarnation: int = 1
     last_failure: str | None = None
     paused: bool = False
+    states: tuple[str, ...] = ()
     children: tuple[Node, ...] = ()
 
     @property
@@ -94,6 +95,7 @@ def _node(cell: Cell, children: tuple[Node, ...]) -> Node:
         incarnation=cell.incarnation,
         last_failure=None if failure is None else _on_one_line(told(failure)),
         paused=cell.is_paused_wanted,
+        states=() if cell.machine is None else cell.machine.names,
         children=children,
     )
 
@@ -140,7 +142,8 @@ def _below(node: Node, rest: str, children_max: int | None) -> Iterator[tuple[Br
 
 
 def _line(node: Node) -> str:
-    facts = [
+    facts = [" + ".join(node.states)] if node.states else []
+    facts += [
         f"{number} {what}"
         for what, number in (
             ("queued", node.queued),

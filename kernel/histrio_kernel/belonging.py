@@ -42,6 +42,11 @@ class Period(Protocol):
 class ActorMachine(Protocol):
     """The machine of an actor, to its kernel cell."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The active states."""
+        ...
+
     def activation(self, state: BaseState) -> Period:
         """The present activation of a state; raises if it is not active."""
         ...

@@ -53,6 +53,34 @@ async def test_restarts_are_told(autojump_clock: MockClock) -> None:
     assert (node.incarnation, node.last_failure, node.phase) == (1, "ValueError: no such shelf", "restarting")
 
 
+class Line(histrio.States):
+    """Of a telephone."""
+
+    ringing = histrio.State()
+    busy = histrio.State(add=[ringing])
+
+
+class Telephone(histrio.Actor[str], states=Line):
+    """Rings when it is told to."""
+
+    async def receive(self, message: str) -> None:
+        self.states.add(Line.busy)
+
+
+async def test_active_states_are_told(autojump_clock: MockClock) -> None:
+    """S8: The tree tells which states of an actor's machine are active."""
+    async with histrio.open_system() as system:
+        telephone = await system.spawn(Telephone, name="telephone")
+        seen = [line_of(system, "telephone")]
+        await telephone.tell("ring")
+        await wait_all_tasks_blocked()
+        seen.append(line_of(system, "telephone"))
+        node = system.tree().children[0]
+
+    assert seen == ["telephone  Telephone  running", "telephone  Telephone  running  (busy + ringing)"]
+    assert node.states == ("busy", "ringing")
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
