@@ -14,7 +14,7 @@ from histrio_kernel.machine.core.results import EXECUTED, Canceled
 from histrio_kernel.machine.core.schema import Definition
 from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.shell.machine import Machine as ShellMachine
-from histrio_kernel.machine.states.mixins import Disposal, Disposed
+from histrio_kernel.machine.states.mixins import Disposable, Disposal
 from histrio_kernel.machine.states.state import State
 
 
@@ -116,10 +116,10 @@ async def test_cancelled_between_attempts(autojump_clock: trio.abc.Clock) -> Non
     assert math.isclose(trio.current_time() % 1, scope.deadline % 1)
 
 
-class Service(Disposed):
+class Service(Disposable):
     """A machine that cleans up."""
 
-    working = State(require=[Disposed.start])
+    working = State(require=[Disposable.start])
 
 
 async def test_a_machine_cleans_up_before_it_is_gone(autojump_clock: trio.abc.Clock) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from histrio_kernel.machine.core.machine import Machine
 from histrio_kernel.machine.core.schema import Definition
-from histrio_kernel.machine.states.mixins import Basic, Connected, ConnectionPool, Disposed
+from histrio_kernel.machine.states.mixins import Basic, Connected, ConnectionPool, Disposable
 from histrio_kernel.machine.states.state import State
 
 
@@ -69,7 +69,7 @@ def table(*texts: str) -> dict[str, tuple[set[str], set[str], set[str]]]:
         (Basic, [BASIC]),
         (Connected, [BASIC, CONNECTED]),
         (ConnectionPool, [BASIC, POOL]),
-        (Disposed, [BASIC, DISPOSED]),
+        (Disposable, [BASIC, DISPOSED]),
     ],
 )
 def test_relations_are_those_of_the_reference(family: type[Basic], texts: Iterable[str]) -> None:
@@ -80,7 +80,7 @@ def test_relations_are_those_of_the_reference(family: type[Basic], texts: Iterab
 def test_flags_are_those_of_the_reference() -> None:
     """M10: what is auto, multi and quiet in the ready-made schemas."""
 
-    class All(Connected, Disposed):
+    class All(Connected, Disposable):
         """Two of them at once."""
 
     rows = All.schema().definitions

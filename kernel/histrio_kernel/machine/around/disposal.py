@@ -1,4 +1,4 @@
-"""A machine with the states of `Disposed` cleans up before it is gone: the callbacks, in reverse, then the end."""
+"""A machine with the states of `Disposable` cleans up before it is gone: the callbacks, in reverse, then the end."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from histrio_kernel.machine.core.results import Canceled
 from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.core.variables import K
 from histrio_kernel.machine.states.handlers import Handlers
-from histrio_kernel.machine.states.mixins import Disposal, Disposed
+from histrio_kernel.machine.states.mixins import Disposable, Disposal
 
 __all__ = ["Disposer"]
 
 
-class Disposer(Handlers, states=Disposed):
-    """The handlers of `Disposed`: bind one to a machine whose schema inherits from it, `machine.bind(Disposer(machine))`.
+class Disposer(Handlers, states=Disposable):
+    """The handlers of `Disposable`: bind one to a machine whose schema inherits from it, `machine.bind(Disposer(machine))`.
 
-    `machine.add(Disposed.register_disposal(close))` brings a callback, sync or async. `machine.add(Disposed.disposing)`
+    `machine.add(Disposable.register_disposal(close))` brings a callback, sync or async. `machine.add(Disposable.disposing)`
     calls them, the last one first, within the state's own task. An error in one is `machine.error`, and the others are
     called all the same. Then comes `disposed`, and the machine is disposed.
     """
@@ -28,12 +28,12 @@ class Disposer(Handlers, states=Disposed):
         self._machine: Final = unkeyed(machine)
         self._callbacks: Final[list[Disposal]] = []
 
-    @Disposed.register_disposal.entered
+    @Disposable.register_disposal.entered
     def keep(self, transition: Transition[Disposal]) -> None:
         """One more to be called."""
         self._callbacks.append(transition.args)
 
-    @Disposed.disposing.entered
+    @Disposable.disposing.entered
     async def clean_up(self, transition: Transition[None]) -> None:
         """Call them all."""
         while self._callbacks:
@@ -46,7 +46,7 @@ class Disposer(Handlers, states=Disposed):
         if isinstance(self._machine.add("disposed"), Canceled):
             self._machine.dispose()
 
-    @Disposed.disposed.entered
+    @Disposable.disposed.entered
     def dispose(self, transition: Transition[None]) -> None:
         """Nothing is left to do."""
         self._machine.dispose()

@@ -14,7 +14,7 @@ import attrs
 from histrio_kernel.machine.states.family import States
 from histrio_kernel.machine.states.state import State, exclusive
 
-__all__ = ["Basic", "Connected", "ConnectionPool", "Disposal", "Disposed"]
+__all__ = ["Basic", "Connected", "ConnectionPool", "Disposable", "Disposal"]
 
 
 class Basic(States):
@@ -76,14 +76,14 @@ class Disposal:
     callback: Callable[[], Awaitable[None] | None]
 
 
-class Disposed(Basic):
-    """A machine that cleans up before it is gone. Dispose of it by `machine.add(Disposed.disposing)`.
+class Disposable(Basic):
+    """A machine that cleans up before it is gone. Dispose of it by `machine.add(Disposable.disposing)`.
 
     The states by themselves do nothing: bind a `Disposer` for the work.
     """
 
     register_disposal = State(Disposal, multi=True)
-    """Each call brings one callback: `machine.add(Disposed.register_disposal(close_files))`."""
+    """Each call brings one callback: `machine.add(Disposable.register_disposal(close_files))`."""
     disposing = State(remove=[Basic.start, "exception"])
     """The callbacks run."""
     disposed = State(remove=[Basic.start, "exception", disposing])
