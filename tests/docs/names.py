@@ -31,25 +31,37 @@ PROSE: Final = frozenset({"histrio tree", "/kv/store"})
 EXAMPLES: Final = frozenset(
     re.findall(
         r"\w+",
-        "a b error f fetch front futures job key m main message path phase reader refs result spec state store url value work x"
-        " Read Reply Store Worker Write",
+        "a b data error exported f fetch front futures handlers job key m main message other path phase reader refs result spec"
+        " state states store tracer url value work x Args Read Reply Store Worker Write",
     )
 )
 """Names that stand for something of the reader's own."""
+
+
+class Job(histrio.States):
+    """Stands for the reader's own states."""
+
+    running = histrio.State()
+
 
 STAND_INS: Final[dict[str, object]] = {
     "histrio": histrio,
     "trio": trio,
     "ContextVar": contextvars.ContextVar,
+    "S": histrio.State,
+    "canceled": histrio.Canceled,
     "child": histrio.Child,
     "down": histrio.Down,
     "future": histrio.Future,
+    "machine": histrio.Machine,
     "promise": histrio.Promise,
+    "queued": histrio.Queued,
     "reason": histrio.Reason,
     "ref": histrio.Ref,
     "self": histrio.Process,  # an actor that has a little more
     "supervisor": histrio.Ref,
     "system": histrio.System,
+    "t": histrio.Transition,
 }
 """Names that stand for a module, or for an object of this class."""
 
@@ -104,6 +116,8 @@ def attribute(of: object, name: str) -> object:
             raise Unknown(f"{of.__name__} has no {name}")
         return Attribute(None, getattr(of, name))
     kind = of.kind if isinstance(of, Instance) else of.value if isinstance(of, Attribute) else None
+    if not isinstance(kind, type) and type(kind).__module__.startswith("histrio"):
+        kind = type(kind)  # `any_state`, or a state of a class: an object that a module or a class has
     if not isinstance(kind, type):
         return Anything()
     if not has(kind, name):
@@ -116,6 +130,7 @@ def attribute(of: object, name: str) -> object:
 
 def of_type(function: object) -> object:
     """What a function gives, by its annotation."""
+    function = function.__func__ if inspect.ismethod(function) else function
     if not inspect.isfunction(function) or not function.__module__.startswith("histrio"):
         return Anything()
     hint = typing.get_type_hints(function).get("return")
@@ -165,6 +180,8 @@ def named(name: str, scope: frozenset[str]) -> object:
     """What a name alone stands for."""
     if name in scope or name in EXAMPLES or keyword.iskeyword(name) or hasattr(builtins, name):
         return Anything()
+    if name == Job.__name__:
+        return Attribute(None, Job)
     if name in STAND_INS:
         value = STAND_INS[name]
         return value if isinstance(value, ModuleType) else Instance(typing.cast(type, value))

@@ -1,4 +1,4 @@
-"""The drawn timeline of each strategy is what its program prints.
+"""The drawn timelines, of each strategy and of a state's activations, are what their programs print.
 
 That the printed log is the program's is the work of `test_docs.py`; here the drawing is compared with the log.
 """
@@ -13,8 +13,10 @@ import pytest
 from tests.docs.generated import DOCS
 from tests.docs_programs import fences
 
-PAGES: Final = tuple(DOCS / "explanation" / f"{name}.md" for name in ("one-for-one", "one-for-all", "rest-for-one"))
-LOGGED: Final = re.compile(r"^ *(\d+)  (\w+) +(starts|up|fails|stops|ended)$")
+PAGES: Final = tuple(
+    DOCS / "explanation" / f"{name}.md" for name in ("one-for-one", "one-for-all", "rest-for-one", "state-scopes")
+)
+LOGGED: Final = re.compile(r"^ *(\d+)  (\w+) +(\w+)$")
 SECTION: Final = re.compile(r"^    section (\w+)$")
 BAR: Final = re.compile(r"^    (\w+) : \w+, (\d+), (\d+)$")
 
@@ -62,6 +64,6 @@ def drawn(page: Path) -> list[Bar]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_timeline_is_what_the_program_prints(page: Path) -> None:
-    """S1, S2: the bars of a strategy's timeline are those of its printed log, child by child."""
+    """S1, S2, M7: the bars of a timeline are those of its printed log, child by child."""
     assert len(drawn(page)) > 10
     assert drawn(page) == logged(page)
