@@ -4,8 +4,8 @@
 # -----------
 # Resolution is a pure function of the ordered active states and the call, so it is an automaton, and like that of a
 # regular expression it is built lazily: a node for each ordered set of active states that was met, one dict for each
-# operation from the states *as they were given* to the edge. Two kinds of edges: a fused one, which is all that a
-# machine needs that nobody watches or handles, and a move, which also knows who enters, leaves and is called.
+# operation from the states *as they were given* to the edge. An edge says what a machine needs that nobody watches or
+# handles, the auto transition included, and has the move for all others, which knows who enters, leaves and is called.
 #
 # At EDGES_MAX edges all are forgotten, which costs less than to know which of them are old. A machine may stand on a
 # forgotten node: such a node is empty and stays so, its machine misses, comes here and is led to the new one. Whatever
@@ -30,6 +30,9 @@ from histrio_kernel.machine.core.steps import final_steps, negotiation_steps
 __all__ = ["EDGES_MAX", "Automaton", "shared_automaton"]
 
 EDGES_MAX: Final = 4096
+
+TOGGLE: Final = 3
+"""Where the edges of toggles are in `Node.edges`, behind those of the operations."""
 
 
 @final
@@ -78,19 +81,6 @@ class Automaton:
         self._edges = 0
         self.epoch += 1
 
-    def move(self, node: Node, op: Op, states: tuple[Hashable, ...]) -> Move:
-        """What the relations say about this mutation in that node.
-
-        Raises:
-            UnknownState: one of `states` is none.
-        """
-        known = node.moves[op.index].get(states)
-        if known is not None:
-            return known
-        move = self._move(node, op, self.schema.find_all(states))
-        self._room(node).moves[op.index][states] = move
-        return move
-
     def auto(self, node: Node) -> Move | None:
         """The auto transition that follows a change to that node; None if no auto state could come."""
         known = node.auto
@@ -102,23 +92,31 @@ class Automaton:
         return move
 
     def edge(self, node: Node, op: Op | None, states: tuple[Hashable, ...]) -> Edge:
-        """A mutation and the auto transition after it, without handlers; `op` None is a toggle.
+        """What the relations say about this mutation in that node; `op` None is a toggle.
 
         Raises:
             UnknownState: one of `states` is none.
         """
-        move = self.move(node, op or self.toggled(node, states), states)
+        index = TOGGLE if op is None else op.index
+        known = node.edges[index].get(states)
+        if known is not None:
+            return known
+        if op is None:
+            edge = self.edge(node, self._toggled(node, states), states)
+        else:
+            edge = self._edge(self._move(node, op, self.schema.find_all(states)))
+        self._room(node).edges[index][states] = edge
+        return edge
+
+    def _edge(self, move: Move) -> Edge:
+        """A move, and the auto transition after it."""
         after, delta = move.after, move.delta
         auto = self.auto(self.current(after)) if move.starts_auto else None
         if auto is not None:
             after, delta = auto.after, delta + auto.delta
-        edge = (after, delta, EXECUTED if move.refusal is None else move.refusal)
-        at = self._room(node)
-        edges = at.toggle if op is None else (at.add, at.remove, at.set)[op.index]
-        edges[states] = edge
-        return edge
+        return after, delta, EXECUTED if move.refusal is None else move.refusal, move
 
-    def toggled(self, node: Node, states: tuple[Hashable, ...]) -> Op:
+    def _toggled(self, node: Node, states: tuple[Hashable, ...]) -> Op:
         """What a toggle is there: a remove if all of `states` are active, else an add."""
         return REMOVE if node.members.issuperset(self.schema.find_all(states)) else ADD
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from threading import get_ident
+from typing import Final, TypeAlias, final
 
 from histrio_kernel.machine.core.automaton import Automaton
 from histrio_kernel.machine.core.moves import Mutation, Node
@@ -26,8 +27,12 @@ __all__ = [
     "HEARD",
     "QUEUED",
     "QUEUE_MAX",
+    "QUIET",
+    "SLOW_HANDLER_S",
     "TRACED",
+    "UNTIDY",
     "Body",
+    "Here",
     "More",
 ]
 
@@ -37,16 +42,23 @@ TRACED: Final = 2
 """Some tracer is attached."""
 HEARD: Final = 4
 """The shell wants to hear of transitions."""
-BUSY: Final = 8
-"""The queue is being worked off."""
-QUEUED: Final = 16
-"""An interrupt has left mutations in the queue."""
-FAILED: Final = 32
+FAILED: Final = 8
 """`error` holds one, which ends with `exception`."""
-DISPOSED: Final = 64
+BUSY: Final = 16
+"""The queue is being worked off."""
+QUEUED: Final = 32
+"""An interrupt has left mutations in the queue."""
+UNTIDY: Final = 64
+"""This drain leaves something to be done when it is over, or before the next transition."""
+DISPOSED: Final = 128
+
+# The order of the flags has a meaning: a comparison costs a tenth of a bit test. From BUSY on, a mutation cannot be the
+# very next thing that the machine does; and in a drain more than `QUIET` is set if it is not handlers alone.
+QUIET: Final = BUSY | HANDLED
 
 QUEUE_MAX: Final = 1000
 DRAIN_MAX: Final = 10_000
+SLOW_HANDLER_S: Final = 0.1
 
 _SILENT: Final = Shell()
 
@@ -58,13 +70,25 @@ Listening: TypeAlias = tuple[tuple[Tracer, Callable[..., None]], ...]
 class Listeners:
     """Of every step, the tracers whose classes override it: nobody is called to do nothing."""
 
-    __slots__ = ("disposed", "end", "finals", "handler", "init", "queue_end", "queued", "schema_changed", "start")
+    __slots__ = (
+        "begin",
+        "disposed",
+        "end",
+        "finals",
+        "handler",
+        "init",
+        "queue_end",
+        "queued",
+        "schema_changed",
+        "start",
+    )
 
     def __init__(self, tracers: tuple[Tracer, ...]) -> None:
         self.queued = self._of(tracers, Tracer.queued, [tracer.queued for tracer in tracers])
         self.init = self._of(tracers, Tracer.init, [tracer.init for tracer in tracers])
         self.start = self._of(tracers, Tracer.start, [tracer.start for tracer in tracers])
         self.handler = self._of(tracers, Tracer.handler, [tracer.handler for tracer in tracers])
+        self.begin = bool(self.init or self.start)
         self.finals = self._of(tracers, Tracer.finals, [tracer.finals for tracer in tracers])
         self.end = self._of(tracers, Tracer.end, [tracer.end for tracer in tracers])
         self.queue_end = self._of(tracers, Tracer.queue_end, [tracer.queue_end for tracer in tracers])
@@ -86,15 +110,36 @@ class Listeners:
 _NOBODY: Final = Listeners(())
 
 
+@final
+class Here:
+    """What stands in `ORIGIN` while a machine is in a transition, and may stay there afterwards.
+
+    It holds nothing of the machine, because a context may live longer.
+    """
+
+    __slots__ = ("machine", "thread", "transition")
+
+    def __init__(self, machine: str) -> None:
+        self.machine: Final = machine
+        self.thread = 0
+        """That in which the transition runs. Another one may have inherited the context."""
+        self.transition: Transition | None = None
+
+    def source(self) -> Source | None:
+        """The transition that runs, None if none does: what is mutated now comes from it."""
+        transition = self.transition
+        return None if transition is None or self.thread != get_ident() else transition.as_source(self.machine)
+
+
 class More:
     """What a machine needs once it has handlers, tracers, a shell, a queue or an error."""
 
     __slots__ = (
         "auto_failures",
         "change",
-        "current",
         "drain_max",
         "error",
+        "here",
         "name",
         "no_autos",
         "on",
@@ -102,21 +147,29 @@ class More:
         "queue",
         "queue_max",
         "shell",
+        "slow_handler_s",
         "tracers",
         "transitions",
     )
 
-    def __init__(self, name: str, queue_max: int, drain_max: int) -> None:
+    def __init__(
+        self,
+        name: str = "",
+        queue_max: int = QUEUE_MAX,
+        drain_max: int = DRAIN_MAX,
+        slow_handler_s: float = SLOW_HANDLER_S,
+    ) -> None:
         self.name: Final = name
         self.queue_max: Final = queue_max
         self.drain_max: Final = drain_max
+        self.slow_handler_s: Final = slow_handler_s
+        self.here: Final = Here(name)
         self.queue: Final[deque[Mutation]] = deque()
         self.owners: tuple[object, ...] = ()
         """Of the tables of the automaton, one each."""
         self.tracers: tuple[Tracer, ...] = ()
         self.on: Listeners = _NOBODY
         self.shell: Shell = _SILENT
-        self.current: Transition | None = None
         self.error: BaseException | None = None
         self.transitions = 0
         self.auto_failures = 0
@@ -124,10 +177,6 @@ class More:
         """Auto transitions failed in this drain, so it starts no more."""
         self.change: list[Callable[[], None]] = []
         """What is to be done before the next transition: handlers and tracers bound within this one."""
-
-    def source(self) -> Source | None:
-        """The transition that runs: what is mutated now comes from it."""
-        return None if self.current is None else self.current.as_source(self.name)
 
     def set_tracers(self, tracers: tuple[Tracer, ...]) -> None:
         """These are told from now on, each of the steps that its class overrides."""
@@ -140,8 +189,20 @@ class More:
             try:
                 listen(*what)
             except Exception as error:
-                self.set_tracers(tuple(each for each in self.tracers if each is not tracer))
-                self.shell.tracer_failed(tracer, error)
+                self._tracer_failed(tracer, error)
+
+    def tell_of(self, listeners: Listening, transition: Transition) -> None:
+        """The same of a step of a transition, which is the most common."""
+        for tracer, listen in listeners:
+            try:
+                listen(transition)
+            except Exception as error:
+                self._tracer_failed(tracer, error)
+
+    def _tracer_failed(self, tracer: Tracer, error: Exception) -> None:
+        """It sees no more."""
+        self.set_tracers(tuple(each for each in self.tracers if each is not tracer))
+        self.shell.tracer_failed(tracer, error)
 
 
 class Body:

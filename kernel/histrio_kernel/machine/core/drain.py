@@ -9,9 +9,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from threading import get_ident
+from time import perf_counter
 from typing import Final
 
-from histrio_kernel.machine.core.body import BUSY, DISPOSED, FAILED, HANDLED, HEARD, QUEUED, TRACED, Body, More
+from histrio_kernel.machine.core.body import (
+    BUSY,
+    DISPOSED,
+    FAILED,
+    HEARD,
+    QUEUED,
+    QUIET,
+    TRACED,
+    UNTIDY,
+    Body,
+    More,
+)
 from histrio_kernel.machine.core.errors import DrainStuck
 from histrio_kernel.machine.core.evolving import Evolution, evolve
 from histrio_kernel.machine.core.finals import finish, roll_back
@@ -23,7 +37,7 @@ from histrio_kernel.machine.core.results import EXECUTED, Canceled, Executed
 from histrio_kernel.machine.core.source import ORIGIN, Source
 from histrio_kernel.machine.core.transition import Transition
 
-__all__ = ["OBSERVED", "drain", "drain_short", "note_error"]
+__all__ = ["drain", "drain_known", "note_error"]
 
 AUTO_FAILURES_MAX: Final = 16
 """Auto transitions that were cancelled by an error of a handler, in one drain; then it starts no more of them.
@@ -32,8 +46,53 @@ The exception that follows each is a change, and so calls the same auto states a
 had entered would fail for ever just so, and it starts none at once.
 """
 
-OBSERVED: Final = HANDLED | TRACED | HEARD
-"""Somebody takes part in transitions."""
+_origin: Final = ORIGIN.get
+_set_origin: Final = ORIGIN.set
+# The context in which a machine has been mutated goes on pointing to it (`Here`), until another one is mutated in it:
+# to set a variable of a context costs as much as all else about it, and that of most contexts need never change.
+
+
+def drain_known(body: Body, move: Move, states: tuple[Hashable, ...], args: object) -> Executed | Canceled:
+    """A mutation that leads to `move` and that can be begun now, and what follows from it; its own result.
+
+    Whoever takes part in it, nothing unusual has happened if in the end the flags are what they were and nothing waits.
+    """
+    more, flags = body.more, body.flags
+    assert more is not None
+    assert flags < BUSY
+    here, origin, mutation = more.here, _origin(), move.mutation
+    source = None if origin is None or origin is here else origin.source()
+    if args is not None or source is not None:
+        mutation = Mutation(move.op, states, move.called, args, source)
+    if origin is not here:
+        _set_origin(here)
+    here.thread = get_ident()
+    body.flags = busy = flags + BUSY
+    try:
+        if flags < TRACED or not more.on.queued:
+            transition = _perform(body, more, mutation, move)
+            result = transition.result
+            assert result is not None
+            if result is not EXECUTED or body.flags != busy or flags >= FAILED or move.after.auto is not None:
+                result = _follow(body, more, transition)
+        else:
+            more.tell(more.on.queued, mutation)
+            result = _run(body, more, mutation)
+        if more.queue or body.flags > QUIET:
+            _end(body, more, more.drain_max - 1)
+    except BaseException as error:
+        _abandon(body, more, error)
+        raise
+    else:
+        return result
+    finally:
+        here.transition = None
+        if body.flags == busy and not more.queue:
+            body.flags = flags
+        else:
+            _clean_up(body, more)
+        if source is not None:
+            _set_origin(origin)
 
 
 def drain(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
@@ -42,76 +101,33 @@ def drain(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
     Something waits only if an interrupt has ended an earlier drain.
     """
     assert not body.flags & BUSY
-    origin = ORIGIN.set(more) if body.flags & OBSERVED else None
+    here, origin, left = more.here, _origin(), more.drain_max - 1
+    _set_origin(here)
+    here.thread = get_ident()
     body.flags |= BUSY
     try:
-        left = _work_off(body, more, more.drain_max - 1) if more.queue else more.drain_max - 1
+        left = _work_off(body, more, left)
         if more.on.queued:
             more.tell(more.on.queued, mutation)
         result = _run(body, more, mutation)
-        if more.queue or body.flags & ~(HANDLED | BUSY):
-            _end(body, more, left)
+        _end(body, more, left)
     except BaseException as error:
         _abandon(body, more, error)
         raise
     else:
         return result
     finally:
-        more.current = None
-        body.flags &= ~BUSY
+        here.transition = None
         _clean_up(body, more)
-        if origin is not None:
-            ORIGIN.reset(origin)
-
-
-def drain_short(body: Body, more: More, move: Move, mutation: Mutation) -> Executed | Canceled:
-    """The same for a mutation whose move is known, of a machine on which nothing waits and that holds no error.
-
-    Only what is unusual goes the long way: an error, an auto transition, what handlers and tracers have queued.
-    """
-    flags = body.flags
-    assert not flags & ~OBSERVED
-    assert move.before.active == body.node.active
-    origin = ORIGIN.set(more) if flags else None
-    body.flags = flags | BUSY
-    more.transitions = number = more.transitions + 1
-    more.current = transition = Transition(mutation, move, body.clock, number)
-    try:
-        if flags & ~HANDLED or move.refusal is not None or move.asks:
-            _carry_out(body, more, transition)
-        else:  # what `_carry_out` and `_apply` would do, without their calls: one handler, and nobody else to tell
-            body.node = move.after
-            body.clock = transition.after = transition.before + move.delta
-            finish(body, transition, more)
-            if transition.result is None:
-                transition.result = EXECUTED
-            if body.flags & HEARD and transition.moved:  # since a handler waits for something
-                more.shell.settled(transition)
-        if transition.result is EXECUTED and body.flags == flags | BUSY and move.after.auto is None:
-            result: Executed | Canceled = EXECUTED
-        else:
-            result = _follow(body, more, transition)
-        if more.queue or body.flags & ~(HANDLED | BUSY):
-            _end(body, more, more.drain_max - 1)
-    except BaseException as error:
-        _abandon(body, more, error)
-        raise
-    else:
-        return result
-    finally:
-        more.current = None
-        body.flags &= ~BUSY
-        if more.queue or more.change or more.auto_failures:
-            _clean_up(body, more)
-        if origin is not None:
-            ORIGIN.reset(origin)
+        if origin is not None and origin.source() is not None:
+            _set_origin(origin)
 
 
 def _clean_up(body: Body, more: More) -> None:
     """What an unusual drain leaves behind."""
     more.auto_failures = 0
     more.no_autos = False
-    body.flags &= ~QUEUED
+    body.flags &= ~(BUSY | UNTIDY | QUEUED)
     if more.queue:
         body.flags |= QUEUED
     if more.change:
@@ -132,8 +148,9 @@ def _work_off(body: Body, more: More, left: int) -> int:
 def _end(body: Body, more: More, left: int) -> None:
     """The queue, then its end, at which tracers may mutate again."""
     while True:
-        left = _work_off(body, more, left)
-        more.current = None
+        if more.queue:
+            left = _work_off(body, more, left)
+        more.here.transition = None
         if more.on.queue_end:
             more.tell(more.on.queue_end)
         if not more.queue:
@@ -155,6 +172,7 @@ def _give_up(body: Body, more: More) -> None:
     waiting = len(more.queue)
     cancel_all(more, _had_its(more))
     more.no_autos = True
+    body.flags |= UNTIDY
     more.auto_failures = AUTO_FAILURES_MAX
     error = DrainStuck(
         f"after {more.drain_max} transitions in one go {waiting} mutations still waited and are canceled: handlers or "
@@ -170,7 +188,7 @@ def _run(body: Body, more: More, mutation: Mutation) -> Executed | Canceled:
     if more.change:
         _make_changes(more)
         mutation = _as_now(body, mutation)
-    return _follow(body, more, _perform(body, more, mutation))
+    return _follow(body, more, _perform(body, more, mutation, _move(body, more, mutation)))
 
 
 def _follow(body: Body, more: More, transition: Transition) -> Executed | Canceled:
@@ -208,15 +226,14 @@ def _as_now(body: Body, mutation: Mutation) -> Mutation:
         auto = body.automaton.auto(body.automaton.current(body.node))
         assert auto is not None
         return auto.mutation
-    again = Mutation(mutation.op, mutation.states, mutation.called)
-    again.args, again.source = mutation.args, mutation.source
-    return again
+    return Mutation(mutation.op, mutation.states, mutation.called, mutation.args, mutation.source)
 
 
 def _abandon(body: Body, more: More, error: BaseException) -> None:
     """An interrupt has come up; if it has left nothing in the queue, that has ended."""
-    if more.current is not None:
-        _break_off(body, more, more.current, error)
+    transition = more.here.transition
+    if transition is not None:
+        _break_off(body, more, transition, error)
     if body.flags & HEARD and not more.queue:
         more.shell.queue_ended()
 
@@ -234,37 +251,62 @@ def _break_off(body: Body, more: More, transition: Transition, error: BaseExcept
         ticket.resolve(transition.result)
 
 
-def _perform(body: Body, more: More, mutation: Mutation) -> Transition:
-    """Resolve, negotiate, move, tell."""
-    move = _move(body, more, mutation)
-    more.transitions += 1
-    transition = Transition(mutation, move, body.clock, more.transitions)
-    more.current = transition
-    _carry_out(body, more, transition)
+def _perform(body: Body, more: More, mutation: Mutation, move: Move) -> Transition:
+    """Negotiate, move, tell: the hot path of machines in which somebody takes part, so it is written out."""
+    more.transitions = number = more.transitions + 1
+    more.here.transition = transition = Transition(mutation, move, body.clock, number)
+    if body.flags > QUIET and more.on.begin:
+        _tell_begin(more, transition)
+    result: Executed | Canceled | None = move.refusal
+    seconds = 0.0
+    if move.asks:
+        began = perf_counter()
+        result = negotiate(body.automaton, transition, more)
+        seconds = perf_counter() - began
+        move = transition.move
+    if result is None:
+        result = EXECUTED
+        if not mutation.dry:
+            body.node = move.after
+            body.clock = transition.after = transition.before + move.delta
+            if body.flags > QUIET:
+                _tell_moved(body, more, transition)
+            if move.tells:
+                began = perf_counter()
+                result = finish(body, transition, more)
+                seconds += perf_counter() - began
+    transition.result = result
+    if body.flags > QUIET:
+        _tell_end(body, more, transition)
+    if seconds > more.slow_handler_s:
+        more.shell.slow(transition, seconds)
     return transition
 
 
-def _carry_out(body: Body, more: More, transition: Transition) -> None:
-    """Negotiate, move, tell."""
-    move, flags = transition.move, body.flags
-    if flags & TRACED:
-        if more.on.init:
-            more.tell(more.on.init, transition)
-        if more.on.start:
-            more.tell(more.on.start, transition)
-    if move.refusal is not None:
-        transition.result = move.refusal
-    elif move.asks:
-        _negotiate(body, more, transition)
-    if transition.result is None:
-        if transition.mutation.dry:
-            transition.result = EXECUTED
-        else:
-            _apply(body, more, transition)
-    if flags & TRACED and more.on.end:
-        more.tell(more.on.end, transition)
-    if body.flags & HEARD and transition.after != transition.before:
-        more.shell.settled(transition)
+def _tell_begin(more: More, transition: Transition) -> None:
+    """It is resolved, and the handlers will be asked."""
+    if more.on.init:
+        more.tell_of(more.on.init, transition)
+    if more.on.start:
+        more.tell_of(more.on.start, transition)
+
+
+def _tell_moved(body: Body, more: More, transition: Transition) -> None:
+    """The clocks have moved, and the handlers will be told."""
+    if body.flags & HEARD and transition.move.delta:
+        more.shell.moved(transition)
+    if more.on.finals:
+        more.tell_of(more.on.finals, transition)
+
+
+def _tell_end(body: Body, more: More, transition: Transition) -> None:
+    """It has its result."""
+    try:
+        if more.on.end:
+            more.tell_of(more.on.end, transition)
+    finally:  # an interrupt in a tracer undoes nothing of a transition that is over
+        if body.flags & HEARD and transition.after != transition.before:
+            more.shell.settled(transition)
 
 
 def _move(body: Body, more: More, mutation: Mutation) -> Move:
@@ -273,40 +315,8 @@ def _move(body: Body, more: More, mutation: Mutation) -> Move:
         return mutation.move
     if isinstance(mutation, Evolution):
         return evolve(body, more, mutation.schema)
-    known = body.node.moves[mutation.op.index].get(mutation.states)
-    if known is not None:
-        return known
     automaton = body.automaton
-    return automaton.move(automaton.current(body.node), mutation.op, mutation.states)
-
-
-def _negotiate(body: Body, more: More, transition: Transition) -> None:
-    """Ask the handlers. An error in one cancels the transition, also an auto one."""
-    try:
-        outcome = negotiate(body.automaton, transition, more)
-    except BaseException as error:
-        transition.error = error
-        transition.result = Canceled("a negotiation handler failed", error)
-        return
-    if isinstance(outcome, Canceled):
-        transition.result = outcome
-    else:
-        transition.move = outcome
-
-
-def _apply(body: Body, more: More, transition: Transition) -> None:
-    """Move the clocks and tell the handlers."""
-    move = transition.move
-    body.node = move.after
-    body.clock = transition.after = transition.before + move.delta
-    if body.flags & HEARD and move.delta:
-        more.shell.moved(transition)
-    if more.on.finals:
-        more.tell(more.on.finals, transition)
-    if move.tells:
-        finish(body, transition, more)
-    if transition.result is None:
-        transition.result = EXECUTED
+    return automaton.edge(automaton.current(body.node), mutation.op, mutation.states)[3]
 
 
 def _conclude_error(body: Body, more: More, transition: Transition) -> None:
@@ -327,6 +337,7 @@ def _take_error(body: Body, more: More, transition: Transition, error: Exception
     if transition.is_auto:
         more.auto_failures += AUTO_FAILURES_MAX if transition.moved else 1
         more.no_autos = more.auto_failures >= AUTO_FAILURES_MAX
+        body.flags |= UNTIDY
     if transition.move.calls_exception or body.flags & DISPOSED:
         more.shell.unclaimed(error, transition)
     else:
@@ -353,6 +364,6 @@ def note_error(body: Body, more: More, error: BaseException) -> None:
 def _exception(body: Body, error: Exception, source: Source | None = None) -> Mutation:
     """The mutation that an error calls for."""
     called = (body.automaton.schema.exception,)
-    mutation = Mutation(ADD, called, called)
-    mutation.cause, mutation.source = error, source
+    mutation = Mutation(ADD, called, called, source=source)
+    mutation.cause = error
     return mutation

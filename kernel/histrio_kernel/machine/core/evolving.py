@@ -12,6 +12,7 @@ from histrio_kernel.machine.core.moves import Move, Mutation
 from histrio_kernel.machine.core.queue import cancel
 from histrio_kernel.machine.core.resolve import EVOLVE
 from histrio_kernel.machine.core.schema import Schema
+from histrio_kernel.machine.core.source import Source
 
 __all__ = ["Evolution", "evolve"]
 
@@ -20,8 +21,8 @@ __all__ = ["Evolution", "evolve"]
 class Evolution(Mutation):
     """The mutation that changes the schema."""
 
-    def __init__(self, schema: Schema) -> None:
-        super().__init__(EVOLVE, (), ())
+    def __init__(self, schema: Schema, source: Source | None) -> None:
+        super().__init__(EVOLVE, (), (), source=source)
         self.schema: Final = schema
 
 

@@ -12,26 +12,27 @@ from histrio_kernel.machine.core.automaton import Automaton
 from histrio_kernel.machine.core.body import Body, More
 from histrio_kernel.machine.core.clock import unit
 from histrio_kernel.machine.core.moves import Step
-from histrio_kernel.machine.core.results import Canceled
+from histrio_kernel.machine.core.results import EXECUTED, Canceled, Executed
 from histrio_kernel.machine.core.transition import Transition
 
 __all__ = ["finish", "roll_back"]
 
 
-def finish(body: Body, transition: Transition, more: More) -> None:
-    """Call the final handlers. `transition.error` and `.result` tell of a failure."""
-    owners, at = more.owners, 0
+def finish(body: Body, transition: Transition, more: More) -> Executed | Canceled:
+    """Call the final handlers; the result of the transition."""
+    owners, is_traced, at = more.owners, more.on.handler, 0
     try:
         for step, number, call in transition.move.tells:
-            if more.on.handler:
+            if is_traced:
                 more.tell(more.on.handler, transition, step.slot, number)
             call(owners[number], transition)
             at += 1
     except BaseException as error:
-        _go_on(body, transition, more, at, error)
+        return _go_on(body, transition, more, at, error)
+    return EXECUTED
 
 
-def _go_on(body: Body, transition: Transition, more: More, at: int, error: BaseException) -> None:
+def _go_on(body: Body, transition: Transition, more: More, at: int, error: BaseException) -> Canceled:
     """The handler number `at` has failed. If it was one of a state that left, those behind it are told all the same."""
     move, errors = transition.move, [error]
     failed = move.tells[at][0]
@@ -48,7 +49,7 @@ def _go_on(body: Body, transition: Transition, more: More, at: int, error: BaseE
     if _stops(failed, errors[-1]) and not failed.closes:
         first = move.enters.index(failed.state) if failed.enters else 0
         roll_back(body, transition, more, move.enters[first:])
-    _fail(transition, errors)
+    return _failed(transition, errors)
 
 
 def _stops(step: Step, error: BaseException) -> bool:
@@ -56,7 +57,7 @@ def _stops(step: Step, error: BaseException) -> bool:
     return step.enters or step.closes or not isinstance(error, Exception)
 
 
-def _fail(transition: Transition, errors: list[BaseException]) -> None:
+def _failed(transition: Transition, errors: list[BaseException]) -> Canceled:
     """The first error is the transition's; the others are its notes. An interrupt goes before an error."""
     interrupts = [error for error in errors if not isinstance(error, Exception)]
     first = (interrupts or errors)[0]
@@ -64,7 +65,7 @@ def _fail(transition: Transition, errors: list[BaseException]) -> None:
         if other is not first:
             first.add_note(f"In the same transition another final handler failed: {other!r}")
     transition.error = first
-    transition.result = Canceled("a final handler failed", first)
+    return Canceled("a final handler failed", first)
 
 
 def roll_back(body: Body, transition: Transition, more: More, entered: tuple[int, ...]) -> None:

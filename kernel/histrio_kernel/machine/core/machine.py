@@ -3,7 +3,8 @@
 # Design note
 # -----------
 # The four mutations below are the hot path of the library, so each is written out: one look-up by the states as they
-# were given, one test of the flags, one addition. All else is `_mutate`.
+# were given, one test of the flags, one addition. If a flag is set somebody takes part; `drain_known` gets the move that the
+# look-up has found, and is the other hot path.
 
 from __future__ import annotations
 
@@ -19,12 +20,14 @@ from histrio_kernel.machine.core.body import (
     HANDLED,
     HEARD,
     QUEUE_MAX,
+    SLOW_HANDLER_S,
     TRACED,
+    UNTIDY,
     Body,
     More,
 )
 from histrio_kernel.machine.core.clock import pack, tick_of, unpack
-from histrio_kernel.machine.core.drain import OBSERVED, drain, drain_short, note_error
+from histrio_kernel.machine.core.drain import drain, drain_known, note_error
 from histrio_kernel.machine.core.errors import MachineBusy
 from histrio_kernel.machine.core.evolving import Evolution
 from histrio_kernel.machine.core.exporting import Exported, active_of, export_of
@@ -34,7 +37,7 @@ from histrio_kernel.machine.core.queue import cancel_all, enqueue
 from histrio_kernel.machine.core.resolve import ADD, REMOVE, SET, Op
 from histrio_kernel.machine.core.results import EXECUTED, Canceled, Result
 from histrio_kernel.machine.core.schema import Schema
-from histrio_kernel.machine.core.source import ORIGIN
+from histrio_kernel.machine.core.source import source_now
 from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.core.variables import K
 from histrio_kernel.machine.core.watching import Shell, Tracer
@@ -54,6 +57,7 @@ class Machine(Body, Generic[K]):
         name: what sources of mutations call it.
         queue_max: mutations that may wait; one more from inside a handler raises `QueueFull`.
         drain_max: transitions in one go; one more, and what waits is CANCELED and the machine has an `exception`.
+        slow_handler_s: real time that the handlers of one transition may take; if it was more, the shell's `slow` is told.
 
     Examples:
         >>> machine = Machine(Schema.from_data({"wet": {"remove": ["dry"]}, "dry": {"auto": True, "remove": ["wet"]}}))
@@ -66,11 +70,16 @@ class Machine(Body, Generic[K]):
     __slots__ = ()
 
     def __init__(
-        self, schema: Schema | Automaton, name: str = "", queue_max: int = QUEUE_MAX, drain_max: int = DRAIN_MAX
+        self,
+        schema: Schema | Automaton,
+        name: str = "",
+        queue_max: int = QUEUE_MAX,
+        drain_max: int = DRAIN_MAX,
+        slow_handler_s: float = SLOW_HANDLER_S,
     ) -> None:
         super().__init__(schema if isinstance(schema, Automaton) else shared_automaton(schema))
-        if name or queue_max != QUEUE_MAX or drain_max != DRAIN_MAX:
-            self.more = More(name, queue_max, drain_max)
+        if name or (queue_max, drain_max, slow_handler_s) != (QUEUE_MAX, DRAIN_MAX, SLOW_HANDLER_S):
+            self.more = More(name, queue_max, drain_max, slow_handler_s)
 
     def __repr__(self) -> str:
         return f"<Machine: {self.schema.spell(self.node.active) or 'nothing active'}>"
@@ -88,9 +97,12 @@ class Machine(Body, Generic[K]):
             QueueFull: from inside a handler or tracer, and too many wait.
         """
         edge = self.node.add.get(states)
-        if edge is None or self.flags or args is not None:
+        if edge is None:
             return self._mutate(ADD, states, args)
-        self.node, delta, result = edge
+        flags = self.flags
+        if flags:
+            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _ = edge
         self.clock += delta
         return result
 
@@ -99,27 +111,36 @@ class Machine(Body, Generic[K]):
         of them is active or about to be.
         """
         edge = self.node.remove.get(states)
-        if edge is None or self.flags or args is not None:
+        if edge is None:
             return self._mutate(REMOVE, states, args)
-        self.node, delta, result = edge
+        flags = self.flags
+        if flags:
+            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _ = edge
         self.clock += delta
         return result
 
     def set(self, *states: K, args: object = None) -> Result:
         """Make these states, and what they imply, the only active ones; see `add`."""
         edge = self.node.set.get(states)
-        if edge is None or self.flags or args is not None:
+        if edge is None:
             return self._mutate(SET, states, args)
-        self.node, delta, result = edge
+        flags = self.flags
+        if flags:
+            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _ = edge
         self.clock += delta
         return result
 
     def toggle(self, *states: K, args: object = None) -> Result:
         """Remove these states if all are active now, else add them; see `add`."""
         edge = self.node.toggle.get(states)
-        if edge is None or self.flags or args is not None:
+        if edge is None:
             return self._mutate(None, states, args)
-        self.node, delta, result = edge
+        flags = self.flags
+        if flags:
+            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _ = edge
         self.clock += delta
         return result
 
@@ -146,7 +167,7 @@ class Machine(Body, Generic[K]):
             more.shell.unclaimed(error, None)
             return _GONE
         note_error(self, more, error)
-        mutation = self._mutation(ADD, called, called)
+        mutation = Mutation(ADD, called, called, source=source_now())
         mutation.cause = error
         return self._submit(more, mutation)
 
@@ -161,7 +182,7 @@ class Machine(Body, Generic[K]):
         more = self._more()
         if self.flags & DISPOSED:
             return _GONE
-        return self._submit(more, self._from_here(Evolution(schema)))
+        return self._submit(more, Evolution(schema, source_now()))
 
     def dispose(self) -> None:
         """Take no more mutations. What waits is CANCELED; a transition that runs goes on to its end."""
@@ -174,32 +195,18 @@ class Machine(Body, Generic[K]):
         more.shell.disposed()
 
     def _mutate(self, op: Op | None, states: tuple[Hashable, ...], args: object) -> Result:
-        """A mutation that is not known yet, or that somebody watches."""
-        flags = self.flags
-        if not flags & ~OBSERVED and op is not None and (flags or args is not None):
-            move = self.node.moves[op.index].get(states)
-            if move is not None:
-                return self._make(move, states, args)
+        """A mutation for which no edge is known by these keys."""
         if args is None:
             given = self._given(op, states)
             if given is not None:
-                return self._mutate(op, *given)
-        node = self.automaton.current(self.node)
-        if not self.flags and args is None:
-            self.node, delta, result = self.automaton.edge(node, op, states)
-            self.clock += delta
-            return result
-        if op is None:
-            op = self.automaton.toggled(node, states)
-        called = self.automaton.move(node, op, states).called
-        more = self._more()
-        if self.flags & DISPOSED:
-            return _GONE
-        if self.flags & BUSY and op is REMOVE and self._is_out(called, more):
-            return EXECUTED
-        mutation = self._mutation(op, states, called)
-        mutation.args = args
-        return self._submit(more, mutation)
+                states, args = given
+        edge = self.automaton.edge(self.automaton.current(self.node), op, states)
+        flags = self.flags
+        if flags:
+            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _ = edge
+        self.clock += delta
+        return result
 
     def _given(self, op: Op | None, states: tuple[Hashable, ...]) -> tuple[tuple[Hashable, ...], object] | None:
         """What those states stand for that a front door has given arguments: their keys, and the arguments.
@@ -208,27 +215,14 @@ class Machine(Body, Generic[K]):
         """
         return None
 
-    def _make(self, move: Move, states: tuple[Hashable, ...], args: object) -> Result:
-        """A known move, on which somebody takes part, or which has arguments."""
-        more = self.more or self._more()
-        mutation = move.mutation
-        if args is not None or ORIGIN.get() is not None:
-            mutation = self._mutation(move.op, states, move.called)
-            mutation.args, mutation.move = args, move
-        if more.on.queued:
-            return drain(self, more, mutation)
-        return drain_short(self, more, move, mutation)
-
-    def _mutation(self, op: Op, states: tuple[Hashable, ...], called: tuple[int, ...]) -> Mutation:
-        """A mutation, with the transition that the caller's code belongs to."""
-        return self._from_here(Mutation(op, states, called))
-
-    def _from_here(self, mutation: Mutation) -> Mutation:
-        """Note the transition in which it is asked for."""
-        origin = ORIGIN.get()
-        if origin is not None:
-            mutation.source = origin.source()
-        return mutation
+    def _later(self, move: Move, states: tuple[Hashable, ...], args: object) -> Result:
+        """A mutation before which something else must be done, or which will never be."""
+        more = self._more()
+        if self.flags & DISPOSED:
+            return _GONE
+        if self.flags & BUSY and move.op is REMOVE and self._is_out(move.called, more):
+            return EXECUTED
+        return self._submit(more, Mutation(move.op, states, move.called, args, source_now()))
 
     def _submit(self, more: More, mutation: Mutation) -> Result:
         """Run a mutation now, or let it wait if one runs."""
@@ -244,20 +238,18 @@ class Machine(Body, Generic[K]):
         given = self._given(op, states) if args is None else None
         if given is not None:
             states, args = given
-        move = self.automaton.move(self.automaton.current(self.node), op, states)
+        move = self.automaton.edge(self.automaton.current(self.node), op, states)[3]
         if not self.flags:
             return EXECUTED if move.refusal is None else move.refusal
         if self.flags & DISPOSED:
             return _GONE
-        mutation = self._mutation(op, states, move.called)
-        mutation.args, mutation.dry = args, True
-        return self._submit(self._more(), mutation)
+        return self._submit(self._more(), Mutation(op, states, move.called, args, source_now(), dry=True))
 
     def _is_out(self, called: tuple[int, ...], more: More) -> bool:
         """Whether a remove has nothing to do: its states are not active nor about to be, and nothing waits."""
         if more.queue or not self.node.members.isdisjoint(called):
             return False
-        running = more.current
+        running = more.here.transition
         if running is None or running.result is not None or running.dry:
             return True
         return running.move.after.members.isdisjoint(called)
@@ -265,7 +257,7 @@ class Machine(Body, Generic[K]):
     def _more(self) -> More:
         """What a plain machine does without."""
         if self.more is None:
-            self.more = More("", QUEUE_MAX, DRAIN_MAX)
+            self.more = More()
         return self.more
 
     # -- what it is ----------------------------------------------------------------------------------------------------
@@ -331,7 +323,7 @@ class Machine(Body, Generic[K]):
     @property
     def transition(self) -> Transition | None:
         """The one that runs now."""
-        return None if self.more is None else self.more.current
+        return None if self.more is None else self.more.here.transition
 
     @property
     def is_disposed(self) -> bool:
@@ -381,6 +373,7 @@ class Machine(Body, Generic[K]):
 
     def listen(self, hear: bool) -> None:
         """Whether the shell hears of transitions. It counts at once."""
+        self._more()
         self.flags = self.flags | HEARD if hear else self.flags & ~HEARD
 
     def _change(self, change: _Change) -> None:
@@ -388,6 +381,7 @@ class Machine(Body, Generic[K]):
         more = self._more()
         if self.flags & BUSY:
             more.change.append(lambda: change(more))
+            self.flags |= UNTIDY
         else:
             change(more)
 

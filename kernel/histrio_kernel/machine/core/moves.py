@@ -21,8 +21,10 @@ from histrio_kernel.machine.core.source import Source
 
 __all__ = ["NOWHERE", "Edge", "Move", "Mutation", "Node", "Said", "Step"]
 
-Edge: TypeAlias = "tuple[Node, int, Executed | Canceled]"
-"""What a mutation without handlers comes to: the next node after the auto transition, the clock delta, the result."""
+Edge: TypeAlias = "tuple[Node, int, Executed | Canceled, Move]"
+"""What a mutation comes to if nobody takes part: the next node after the auto transition, the clock delta, the result.
+And its move, for those who take part.
+"""
 
 NOWHERE: Final = -1
 """The state that a step is about when its veto concerns the whole transition."""
@@ -49,7 +51,7 @@ Said: TypeAlias = "tuple[Step, int, Call]"
 class Node:
     """One ordered set of active states, and what is remembered about mutations of it."""
 
-    __slots__ = ("active", "add", "auto", "epoch", "members", "moves", "remove", "set", "toggle")
+    __slots__ = ("active", "add", "auto", "edges", "epoch", "members", "remove", "set", "toggle")
 
     def __init__(self, active: tuple[int, ...], epoch: int) -> None:
         self.active: Final = active
@@ -59,8 +61,8 @@ class Node:
         self.remove: Final[dict[tuple[Hashable, ...], Edge]] = {}
         self.set: Final[dict[tuple[Hashable, ...], Edge]] = {}
         self.toggle: Final[dict[tuple[Hashable, ...], Edge]] = {}
-        self.moves: Final[tuple[dict[tuple[Hashable, ...], Move], ...]] = ({}, {}, {}, {})
-        """By the number of the `Op`: the moves, for machines that are watched or handled."""
+        self.edges: Final = (self.add, self.remove, self.set, self.toggle)
+        """By the number of the `Op`; the last is that of toggles."""
         self.auto: Move | bool | None = False
         """The auto transition that follows a change to this node, None for none; False when it is not known."""
 
@@ -69,10 +71,8 @@ class Node:
 
     def forget(self) -> None:
         """Nothing is remembered any more."""
-        for edges in (self.add, self.remove, self.set, self.toggle):
+        for edges in self.edges:
             edges.clear()
-        for moves in self.moves:
-            moves.clear()
         self.auto = False
 
 
@@ -84,20 +84,29 @@ class Node:
 class Mutation:
     """What was asked for: an operation, the states as given and as numbers, arguments, and where it came from."""
 
-    args: object = None
     cause: BaseException | None = None
     """The error that it reports: `exception` is called because of it."""
-    dry: bool = False
     move: Move | None = None
     """What it will be, if that is known already."""
-    source: Source | None = None
-    """The transition in which it was asked for; None from outside of any."""
     ticket: Ticket | None = None
 
-    def __init__(self, op: Op, states: tuple[Hashable, ...], called: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        op: Op,
+        states: tuple[Hashable, ...],
+        called: tuple[int, ...],
+        args: object = None,
+        source: Source | None = None,
+        dry: bool = False,
+    ) -> None:
         self.op: Final = op
         self.states = states
         self.called = called
+        self.args: Final = args
+        self.source: Final = source
+        """The transition in which it was asked for; None from outside of any."""
+        self.dry: Final = dry
+        """It only asks whether it could be."""
 
     def renumber(self, called: tuple[int, ...]) -> None:
         """The machine has another schema, in which the states that were named have these numbers."""

@@ -7,7 +7,7 @@ from typing import Final
 from histrio_kernel.machine.core.automaton import Automaton
 from histrio_kernel.machine.core.body import More
 from histrio_kernel.machine.core.handlers import Kind
-from histrio_kernel.machine.core.moves import Move, Step
+from histrio_kernel.machine.core.moves import Step
 from histrio_kernel.machine.core.results import Canceled
 from histrio_kernel.machine.core.transition import Transition
 
@@ -16,22 +16,28 @@ __all__ = ["negotiate"]
 _NO_TARGET: Final = Canceled("handlers let go of every state that it would lead to")
 
 
-def negotiate(automaton: Automaton, transition: Transition, more: More) -> Canceled | Move:
-    """The move that is to be made, or why none is; what a handler raises comes through."""
-    move = transition.move
-    if move.is_auto:
-        return _negotiate_auto(automaton, transition, more)
-    owners = more.owners
-    for step, number, call in move.asks:
-        if more.on.handler:
-            more.tell(more.on.handler, transition, step.slot, number)
-        answer = call(owners[number], transition)
-        if answer is not None and answer is not True:
-            return _vetoed(step, answer)
-    return move
+def negotiate(automaton: Automaton, transition: Transition, more: More) -> Canceled | None:
+    """Why the transition is not to be made; None if it is, and then `transition.move` is what they agreed upon.
+
+    An error in a handler cancels the transition, also an auto one.
+    """
+    owners, is_traced = more.owners, more.on.handler
+    try:
+        if transition.move.is_auto:
+            return _negotiate_auto(automaton, transition, more)
+        for step, number, call in transition.move.asks:
+            if is_traced:
+                more.tell(more.on.handler, transition, step.slot, number)
+            answer = call(owners[number], transition)
+            if answer is not None and answer is not True:
+                return _vetoed(step, answer)
+    except BaseException as error:
+        transition.error = error
+        return Canceled("a negotiation handler failed", error)
+    return None
 
 
-def _negotiate_auto(automaton: Automaton, transition: Transition, more: More) -> Canceled | Move:
+def _negotiate_auto(automaton: Automaton, transition: Transition, more: More) -> Canceled | None:
     """Each auto state is accepted or let go for itself; a veto that is about no auto state cancels all.
 
     What is about a state that was let go is not asked any more, in further bindings neither.
@@ -52,9 +58,11 @@ def _negotiate_auto(automaton: Automaton, transition: Transition, more: More) ->
             if step.state not in autos:
                 return veto
             let_go.add(step.state)
-    if not let_go:
-        return move
-    return _NO_TARGET if let_go.issuperset(move.after.active) else automaton.revise(move, let_go)
+    if let_go.issuperset(move.after.active) and let_go:
+        return _NO_TARGET
+    if let_go:
+        transition.move = automaton.revise(move, let_go)
+    return None
 
 
 def _vetoed(step: Step, answer: object) -> Canceled:

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import attrs
 
-__all__ = ["ORIGIN", "Origin", "Source"]
+__all__ = ["ORIGIN", "Origin", "Source", "source_now"]
 
 
 @attrs.frozen
@@ -36,3 +36,9 @@ class Origin(Protocol):
 
 ORIGIN: Final[ContextVar[Origin | None]] = ContextVar("histrio machine origin", default=None)
 """The machine in whose handlers or tracers the present code runs, or the `Source` of the task that runs it."""
+
+
+def source_now() -> Source | None:
+    """The transition that the present code belongs to; None outside of any."""
+    origin = ORIGIN.get()
+    return None if origin is None else origin.source()

@@ -93,3 +93,7 @@ class Shell:
     def tracer_failed(self, tracer: Tracer, error: Exception) -> None:
         """A tracer raised and has been detached."""
         _log.error("a tracer raised and is detached: %r", tracer, exc_info=error)
+
+    def slow(self, transition: Transition, seconds: float) -> None:
+        """The handlers of a transition have taken longer than `slow_handler_s`, of real time."""
+        _log.warning("the handlers of a transition took %.3f s, and everything waited: %r", seconds, transition)
