@@ -512,3 +512,4 @@ class Waits:
                 error = Disposed(f"{name} was disposed, so what was waited for will not come: {wait!r}")
                 wait._settle(ERROR, error)
         self._release(AboutDisposal)
+        self.slept()
