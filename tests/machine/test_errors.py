@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -121,12 +122,15 @@ def test_what_was_active_before_leaves_if_it_lacks_a_requirement_after_a_rollbac
         count.append(1)
         return raises(transition) if len(count) == 2 else None
 
-    lab = Lab({"m": MULTI, "needs": Definition(require=["m"])}, {entered("m"): second_time})
-    lab.machine.add("m", "needs")
+    chain = pairwise(("m", "needs", "deep", "deeper"))
+    rows = {"m": MULTI, **{name: Definition(require=[other]) for other, name in chain}}
+    lab = Lab(rows, {entered("m"): second_time})
+    lab.machine.add("m", "needs", "deep", "deeper")
 
     assert isinstance(lab.machine.add("m"), Canceled)
+    assert "rolled back m, needs, deep, deeper" in lab.keeper.heard
     assert lab.machine.names == ("exception",)
-    assert [lab.machine.tick(name) for name in ("m", "needs")] == [4, 2]
+    assert [lab.machine.tick(name) for name in rows] == [4, 2, 2, 2]
     assert_consistent(lab.machine)
 
 

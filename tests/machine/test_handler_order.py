@@ -114,6 +114,12 @@ ORDERS: Final[dict[str, tuple[Mapping[str, Definition], tuple[str, ...], Do, str
         lambda m: m.set("c"),
         "b_leaves a_leaves c_enters b_c a_c may_any b_out a_out c_in any",
     ),
+    "what leaves is ordered by itself": (
+        {"a": Definition(after=["c"]), "b": Definition(after=["a"]), "c": Definition(after=["b"])},
+        ("b", "a", "c"),
+        lambda m: m.remove("a", "b"),
+        "a_leaves b_leaves b_c a_c may_any a_out b_out any",
+    ),
     "requirements order what enters": (
         {**ABCD, "a": Definition(require=["d"]), "d": Definition(require=["b"])},
         (),

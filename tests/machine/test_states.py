@@ -12,7 +12,7 @@ from histrio_kernel.machine.core.errors import SchemaError, UnknownState
 from histrio_kernel.machine.core.machine import Machine
 from histrio_kernel.machine.core.schema import Definition, Schema
 from histrio_kernel.machine.states.family import States, StatesMeta, schema_of
-from histrio_kernel.machine.states.mixins import Basic, Connected, ConnectionPool, Disposed
+from histrio_kernel.machine.states.mixins import Basic, Connected, ConnectionPool, Disposable
 from histrio_kernel.machine.states.state import State, StateGroup, exclusive, group
 
 
@@ -528,7 +528,7 @@ def test_a_machine_needs_a_schema() -> None:
 # -- data ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", [Line, Phone, Exchange, Basic, Connected, ConnectionPool, Disposed])
+@pytest.mark.parametrize("family", [Line, Phone, Exchange, Basic, Connected, ConnectionPool, Disposable])
 def test_a_class_goes_to_data_and_back(family: StatesMeta) -> None:
     """M10: through JSON; the new class has the same states, relations and order, and the checks are the same."""
     data = json.loads(json.dumps(StatesMeta.schema(family).to_data()))
@@ -568,7 +568,7 @@ def test_bad_data_is_refused(data: dict[str, dict[str, object]], words: str) -> 
 def test_the_mixins_are_classes_like_any_other() -> None:
     """M10: basic, connected, connection pool, disposed: to inherit from, alone or together, and to prefix."""
 
-    class Server(ConnectionPool, Disposed):
+    class Server(ConnectionPool, Disposable):
         clients = Connected.prefixed("client_")
 
     assert issubclass(Server, Basic)
