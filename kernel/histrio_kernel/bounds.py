@@ -6,13 +6,16 @@ Code takes its defaults from here and `docs/reference/bounds.md` is written from
 # Design note
 # -----------
 # A bound is a promise about memory or time under load. One that is written where it is used is one that
-# nobody finds when the pager rings, so the numbers live together and carry what happens when they are reached.
+# nobody finds when the pager rings, so the numbers live together and carry what happens when they are reached. Those of
+# machines are written in their core, which imports nothing of the kernel, and are taken over here.
 
 from __future__ import annotations
 
 from typing import Final
 
 import attrs
+
+from histrio_kernel.machine.core.limits import AUTO_FAILURES_MAX, DRAIN_MAX, EDGES_MAX, QUEUE_MAX, SLOW_HANDLER_S
 
 __all__ = ["BOUNDS", "Bound", "bound"]
 
@@ -67,6 +70,11 @@ BOUNDS: Final[tuple[Bound, ...]] = (
     ),
     Bound("start_s", 60, "seconds", "class attribute", "`spawn` raises `ActorFailed`: `started()` took too long"),
     Bound("shutdown_s", 5, "seconds", "class attribute", "an actor that drains or cleans up is cancelled"),
+    Bound("queue_max", QUEUE_MAX, "mutations", "`Machine`", "one more in a handler or tracer raises `QueueFull`"),
+    Bound("drain_max", DRAIN_MAX, "transitions", "`Machine`", "what waits is CANCELED; `exception`: `DrainStuck`"),
+    Bound("edges_max", EDGES_MAX, "outcomes", "fixed", "what is remembered of mutations is forgotten and learnt again"),
+    Bound("auto_failures_max", AUTO_FAILURES_MAX, "transitions", "fixed", "this mutation starts no more auto states"),
+    Bound("slow_handler_s", SLOW_HANDLER_S, "seconds", "`Machine`", "sync handlers that took longer are reported"),
     Bound("held_turn_s", 1, "seconds", "`open_system`", "the watchdog reports who holds the turn"),
     Bound("held_loop_s", 1, "seconds", "`open_system`", "the watchdog reports who holds Trio's loop, on a real clock"),
 )

@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 
 from histrio_kernel.machine.core.clock import unit
 from histrio_kernel.machine.core.handlers import Compiled, HandlerTable
+from histrio_kernel.machine.core.limits import EDGES_MAX
 from histrio_kernel.machine.core.moves import Edge, Move, Mutation, Node
 from histrio_kernel.machine.core.resolve import ADD, EVOLVE, REMOVE, SET, Op, Resolver
 from histrio_kernel.machine.core.results import EXECUTED, Canceled
@@ -28,8 +29,6 @@ from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.steps import final_steps, negotiation_steps
 
 __all__ = ["EDGES_MAX", "Automaton", "shared_automaton"]
-
-EDGES_MAX: Final = 4096
 
 TOGGLE: Final = 3
 """Where the edges of toggles are in `Node.edges`, behind those of the operations."""

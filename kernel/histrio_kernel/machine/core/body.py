@@ -13,6 +13,7 @@ from threading import get_ident
 from typing import Final, TypeAlias, final
 
 from histrio_kernel.machine.core.automaton import Automaton
+from histrio_kernel.machine.core.limits import DRAIN_MAX, QUEUE_MAX, SLOW_HANDLER_S
 from histrio_kernel.machine.core.moves import Mutation, Node
 from histrio_kernel.machine.core.source import Source
 from histrio_kernel.machine.core.transition import Transition
@@ -55,10 +56,6 @@ DISPOSED: Final = 128
 # The order of the flags has a meaning: a comparison costs a tenth of a bit test. From BUSY on, a mutation cannot be the
 # very next thing that the machine does; and in a drain more than `QUIET` is set if it is not handlers alone.
 QUIET: Final = BUSY | HANDLED
-
-QUEUE_MAX: Final = 1000
-DRAIN_MAX: Final = 10_000
-SLOW_HANDLER_S: Final = 0.1
 
 _SILENT: Final = Shell()
 

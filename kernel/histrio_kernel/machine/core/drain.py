@@ -29,6 +29,7 @@ from histrio_kernel.machine.core.body import (
 from histrio_kernel.machine.core.errors import DrainStuck
 from histrio_kernel.machine.core.evolving import Evolution, evolve
 from histrio_kernel.machine.core.finals import finish, roll_back
+from histrio_kernel.machine.core.limits import AUTO_FAILURES_MAX
 from histrio_kernel.machine.core.moves import Move, Mutation
 from histrio_kernel.machine.core.negotiation import negotiate
 from histrio_kernel.machine.core.queue import cancel_all
@@ -38,13 +39,6 @@ from histrio_kernel.machine.core.source import ORIGIN, Source
 from histrio_kernel.machine.core.transition import Transition
 
 __all__ = ["drain", "drain_known", "note_error"]
-
-AUTO_FAILURES_MAX: Final = 16
-"""Auto transitions that were cancelled by an error of a handler, in one drain; then it starts no more of them.
-
-The exception that follows each is a change, and so calls the same auto states again. One that failed after its states
-had entered would fail for ever just so, and it starts none at once.
-"""
 
 _origin: Final = ORIGIN.get
 _set_origin: Final = ORIGIN.set
