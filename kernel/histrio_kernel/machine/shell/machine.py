@@ -23,7 +23,7 @@ from histrio_kernel.machine.core.body import BUSY, DISPOSED, DRAIN_MAX, QUEUE_MA
 from histrio_kernel.machine.core.errors import SchemaError, nearest
 from histrio_kernel.machine.core.handlers import HandlerTable
 from histrio_kernel.machine.core.machine import Machine as CoreMachine
-from histrio_kernel.machine.core.resolve import REMOVE, Op
+from histrio_kernel.machine.core.resolve import ADD, REMOVE, Op
 from histrio_kernel.machine.core.results import Result
 from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.transition import Arguments, Transition
@@ -373,8 +373,17 @@ class Machine(CoreMachine[StateLike], Mutable):
     # ----------------------------------------------------------------------------------------------------------------------------
 
     def failed(self, error: Exception, state: str | None) -> None:
-        """Work of a state has failed."""
-        super().fail(error, state)
+        """Work of a state has failed; `exception` is called alone where to call the state as well would do harm."""
+        super().fail(error, None if state is None or self._cannot_stay(state) else state)
+
+    def _cannot_stay(self, state: str) -> bool:
+        """Whether a call of that active state beside `exception` would begin it anew, or is refused."""
+        schema = self.schema
+        number = schema.index(state)
+        if number in schema.multi and number not in schema.keep:
+            return True
+        called = (state, schema.names[schema.exception])
+        return self.automaton.edge(self.automaton.current(self.node), ADD, called)[3].refusal is not None
 
     def finished(self, state: str) -> None:
         """The task of a state that is active until it is done has returned."""
