@@ -341,7 +341,7 @@ class Machine(CoreMachine[StateLike], Mutable):
     ) -> None:
         """Dispose of it, and wait until all that belongs to its states has ended, and their async `exited`.
 
-        An error of the block leaves as it is, also if this wait is cancelled.
+        An error of the block leaves as it is, also if this wait is cancelled. An interrupt in a task goes before it.
         """
         assert self._nursery is not None
         self.dispose()
@@ -353,7 +353,8 @@ class Machine(CoreMachine[StateLike], Mutable):
         except BaseException as ended:
             cancelled, rest = split_cancelled(ended)
             if rest is not None:  # a task's errors are the machine's: this is KeyboardInterrupt, or the like
-                raise_interrupt(rest)
+                own = None if error is None else split_cancelled(error)[1]
+                raise_interrupt(rest if own is None else BaseExceptionGroup("also in the block", [rest, own]))
             if error is None and cancelled is not None:
                 raise cancelled from None
         finally:
