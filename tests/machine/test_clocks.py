@@ -148,3 +148,25 @@ def test_ticks_have_no_end() -> None:
 
     assert machine.tick("b") == 19_999
     assert machine.time == (0, 19_999, 0, 0)
+
+
+def test_the_active_ones_of_some_states() -> None:
+    """M4: in the order in which they are named; and how many they are."""
+    machine = Machine(Schema(ROWS))
+    machine.add("a", "b")
+
+    assert [state for state in ("c", "b", "a") if state in machine] == ["b", "a"]
+    assert len(machine.names) == len(machine.active) == 2
+
+
+def test_a_machine_has_a_name_and_tracers() -> None:
+    """M12: a name if it was given one, and tracers in the order of attachment."""
+    machine, plain = Machine(Schema(ROWS), name="one"), Machine(Schema(ROWS))
+    first, second = Tracer(), Tracer()
+    machine.attach(first)
+    machine.attach(second)
+
+    assert (machine.name, plain.name) == ("one", "")
+    assert (machine.tracers, plain.tracers) == ((first, second), ())
+    machine.detach(first)
+    assert machine.tracers == (second,)

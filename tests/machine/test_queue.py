@@ -223,6 +223,30 @@ def test_a_tracer_queues_too() -> None:
     assert machine.time == (1, 2, 0)
 
 
+def test_results_and_operations_are_text() -> None:
+    """M5: short enough for a log."""
+    seen: list[str] = []
+
+    class Watch(Tracer):
+        def end(self, transition: Transition) -> None:
+            seen.append(f"{transition.op} {transition}")
+
+    lab, results = asked_within(lambda m: [m.add("b"), m.can_remove("a")])
+    lab.machine.attach(Watch())
+    outcomes = [lab.machine.remove("b"), lab.machine.set("m"), lab.machine.fail(Oops()), lab.machine.can_add("b")]
+
+    assert list(map(repr, outcomes)) == ["EXECUTED"] * 4
+    assert list(map(repr, results)) == ["Queued(<Ticket: EXECUTED>)"] * 2
+    assert repr(Canceled("no")) == "CANCELED('no')"
+    assert repr(Canceled("no", Oops())) == "CANCELED('no', Oops())"
+    assert seen == [
+        "remove <Transition 4 -b: EXECUTED>",
+        "set <Transition 5 =m: EXECUTED>",
+        "add <Transition 6 +exception: EXECUTED>",
+        "add <Transition 7 ?+b: EXECUTED>",
+    ]
+
+
 # -- a full queue --------------------------------------------------------------------------------------------------------
 
 

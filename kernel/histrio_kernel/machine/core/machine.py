@@ -263,6 +263,16 @@ class Machine(Body, Generic[K]):
     # -- what it is ----------------------------------------------------------------------------------------------------
 
     @property
+    def name(self) -> str:
+        """What reports, logs and the sources of mutations call it."""
+        return "" if self.more is None else self.more.name
+
+    @property
+    def tracers(self) -> tuple[Tracer, ...]:
+        """Those that are attached, in the order of attachment."""
+        return () if self.more is None else self.more.tracers
+
+    @property
     def schema(self) -> Schema:
         """Its states and relations."""
         return self.automaton.schema
