@@ -4,6 +4,7 @@ That their programs run and pass the type checkers is looked at where all pages 
 those who come from elsewhere have tests of their own.
 """
 
+import ast
 import doctest
 import inspect
 import re
@@ -18,6 +19,7 @@ from tests.docs.generated import DOCS
 from tests.docs_programs import fences
 from tests.machine.oracle import Rules
 
+import histrio.machines
 from histrio import Machine, State, States, exclusive
 
 COOKBOOK: Final = DOCS / "how-to" / "machine-cookbook.md"
@@ -68,6 +70,16 @@ def test_a_recipe_stands_alone(recipe: Recipe) -> None:
         names = session.globs
 
     assert said.getvalue() == ""
+
+
+def test_every_name_of_histrio_machines_has_its_reference() -> None:
+    """What `histrio.machines` exports stands on the page about what is around machines, each name once."""
+    text = (DOCS / "reference" / "around-machines.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^::: histrio\.machines\.(\w+)$", text, re.MULTILINE)
+    tree = ast.parse(inspect.getsource(histrio.machines))
+    public = [alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+
+    assert sorted(shown) == sorted(public)
 
 
 # -- machines.md -------------------------------------------------------------------------------------------------------
