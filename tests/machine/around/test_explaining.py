@@ -107,6 +107,13 @@ def test_reasons_are_told_in_words() -> None:
     )
 
 
+def test_a_multi_that_is_called_again_implies_again() -> None:
+    """M2: it brings its states each time that it is called, and not when it is only active."""
+    schema = Schema.from_data({"m": {"multi": True, "add": ["a"]}, "a": {}, "b": {}})
+    assert explain(schema, [0], ADD, [0]).lines() == ("a: implied by m",)
+    assert explain(schema, [0], ADD, [2]).lines() == ()
+
+
 def test_a_circle_of_requirements_is_told_once() -> None:
     """M2: two states that require each other and cannot come are explained, and the explanation ends."""
     schema = Schema.from_data({"a": {"require": ["b"]}, "b": {"require": ["a"]}})

@@ -15,6 +15,7 @@ from tests.machine.lab import Keeper, raises
 from histrio_kernel.machine.around.history import Forgotten, History, NotTracked
 from histrio_kernel.machine.around.records import UNSEEN, Activation
 from histrio_kernel.machine.around.watcher import unkeyed
+from histrio_kernel.machine.core.clock import tick_of
 from histrio_kernel.machine.core.errors import UnknownState
 from histrio_kernel.machine.core.handlers import Handler, HandlerTable, Kind, Slot
 from histrio_kernel.machine.core.machine import Machine
@@ -47,8 +48,8 @@ class Plain(Tracer):
     def end(self, transition: Transition) -> None:
         schema = transition.schema
         for state, name in enumerate(schema.names):
-            before, after = (clock >> 64 * state & 2**64 - 1 for clock in (transition.before, transition.after))
-            self.moves.setdefault(name, []).append((self.time.now, before, after))
+            ticks = tick_of(transition.before, state), tick_of(transition.after, state)
+            self.moves.setdefault(name, []).append((self.time.now, *ticks))
 
 
 @attrs.frozen
@@ -225,6 +226,46 @@ def test_what_is_open_at_the_start_counts() -> None:
         history.ticks_at(-1)
 
 
+def test_a_multi_that_is_called_again_was_active_all_the_time() -> None:
+    """M10: it is a period that ends and one that begins, with no moment between in which the state was not active."""
+    machine: Machine[str] = Machine(Schema({"m": Definition(multi=True), "a": PLAIN}), "multi")
+    time = Time()
+    history = History(machine, time)
+    for time.now in (1, 2):
+        machine.add("m")
+
+    assert history.activations("m") == [Activation(1, 1, 2), Activation(3, 2, None, renewed=True)]
+    assert history.deactivated_between("m", 2, 2)
+    assert not history.inactive_between("m", 2, 9)
+    machine.remove("m")
+    machine.add("m")
+    assert history.inactive_between("m", 2, 9), "it left and came back in one moment"
+
+
+def test_what_is_dropped_is_not_guessed() -> None:
+    """M10: of the time of the last dropped record only the outcome is known; a yes that is still known is a yes."""
+    machine, time = two()
+    machine.add("b")
+    history = History(machine, time, records_max=1)
+    for time.now, state in ((1, "a"), (2, "b"), (4, "a")):
+        machine.add(state)
+
+    assert history.known_since == 2
+    assert history.ticks_at(2)["b"] == 3
+    assert history.active_between("b", 2, 2)
+    assert history.deactivated_between("b", 0, 9), "at 4, whatever was before"
+    assert not history.activated_between("b", 2.5, 9)
+    for start in (0, 2):
+        with pytest.raises(Forgotten, match=r"keeps 1 records \(records_max\)"):
+            history.activated_between("b", start, 9)
+    with pytest.raises(Forgotten):
+        history.active_between("b", 0, 1)
+    with pytest.raises(Forgotten):
+        history.inactive_between("a", 0, 1)
+    with pytest.raises(Forgotten):
+        history.ticks_at(1)
+
+
 def test_records_tell_what_was_asked_for_and_what_came_of_it() -> None:
     """M10: number, operation, called states, ticks, time, source, acceptance and reason; what is canceled if wanted."""
     machine: Machine[str] = Machine(Schema({"a": Definition(auto=True, require=["b"]), "b": PLAIN, "c": PLAIN}), "abc")
@@ -312,7 +353,8 @@ def test_what_no_tracer_was_told_of_is_noticed() -> None:
     assert history.records[-1].op == UNSEEN
     assert history.ticks_at(7)["a"] == 1
     assert history.deactivated_between("b", 7, 7)
-    assert [each.ended for each in history.activations("a")] == [0, None]
+    assert [(each.tick, each.ended) for each in history.activations("a")] == [(1, 0), (1, None)]
+    assert [(each.tick, each.ended) for each in history.activations("b")] == [(1, 7)]
     machine.remove("a")
     assert [record.op for record in history.records] == ["add", "add", UNSEEN, "remove"]
 

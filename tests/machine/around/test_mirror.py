@@ -133,6 +133,20 @@ def test_ticks_that_leave_no_trace_are_set() -> None:
     assert exact.tick("c") == source.tick("c") == 1
 
 
+def test_a_mirror_whose_own_handler_fails_catches_up() -> None:
+    """M3, M10: its error is its own; the state is missing until it comes anew, and the mirror goes on following."""
+    source = machine_of("source", "a", "b")
+    mirror = Mirror(source, ticks=True)
+    mirror.set_shell(Keeper())
+    mirror.bind(HandlerTable([Handler(Slot(Kind.ENTERED, "a"), fail)]))
+    source.add("a")
+    assert "a" not in mirror
+    source.add("b")
+    assert "b" in mirror
+    assert "exception" in mirror
+    assert pipes_into(mirror)
+
+
 def test_a_handler_of_the_mirror_may_mutate_the_source() -> None:
     """M10: then the mirror follows in its own queue, and is equal when that has ended."""
     source = machine_of("source", "a", "b")

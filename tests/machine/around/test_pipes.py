@@ -70,8 +70,9 @@ def test_left_before_entered_and_in_the_order_of_the_source() -> None:
     pipe_many(source, target, ("a", "a"), ("b", "b"), ("c", "c"), ("d", "d"))
     source.set("c", "d")
     source.set("a", "b")
+    source.set()
 
-    assert seen == ["+c", "+d", "-c", "-d", "+b", "+a"]
+    assert seen == ["+c", "+d", "-c", "-d", "+b", "+a", "-b", "-a"]
 
 
 def test_another_state_instead_of_removal() -> None:
@@ -198,6 +199,23 @@ def test_errors_come_one_by_one() -> None:
     source.add("exception")
     assert "exception" in target
     assert target.error is None
+
+
+def test_errors_that_wait_are_not_taken_for_each_other() -> None:
+    """M8, M10: of two errors reported from inside one transition, the target gets each, in order, and not the last twice."""
+    source, target = machine_of("source", "x"), machine_of("target", "y")
+    pipe_errors(source, target)
+    errors: list[str] = []
+    when(target, "exception", lambda t: errors.append(str(t.cause)))
+
+    def fail_twice(transition: Transition) -> None:
+        source.fail(OSError("one"))
+        source.fail(OSError("two"))
+
+    when(source, "x", fail_twice)
+    source.add("x")
+
+    assert errors == ["one", "two"]
 
 
 def test_the_whole_machine_but_not_its_exception() -> None:

@@ -45,6 +45,8 @@ def test_relations_close_a_circle_too() -> None:
     for state in ("ready", "idle"):
         with pytest.raises(PipeRefused, match=rf"b.{state} -> a.start -> b.on -> b.{state}"):
             pipe(b, state, a, "start")
+    with pipe(a, "free", b, "more"), pytest.raises(PipeRefused, match=r"b.added -> a.free -> b.more -> b.added"):
+        pipe(b, "added", a, "free")
     pipe(b, "ready", a, "seen")
     pipe(b, "lone", a, "free")
     pipe(a, "free", b, "off")

@@ -232,6 +232,23 @@ def test_a_story_ends_where_the_transition_ended() -> None:
     assert "rolled back a, c" in mermaid(story_of(machine, "a", "c"))
 
 
+def test_a_transition_that_nobody_watched_told_nobody_if_nothing_came_of_it() -> None:
+    """M12: after a veto and in a dry run, the final handlers that its move would have called are not in its story."""
+    machine, seen = machine_of("m", "a", "b"), list[Transition]()
+
+    def ask(transition: Transition) -> bool | None:
+        seen.append(transition)
+        return None if transition.dry else False
+
+    when(machine, "a", ask, Kind.MAY_ENTER)
+    when(machine, "a", lambda t: None)
+    machine.can_add("a")
+    machine.add("a")
+
+    assert [Story.of(transition).told for transition in seen] == [(), ()]
+    assert [len(Story.of(transition).asked) for transition in seen] == [1, 1]
+
+
 def test_stories_tell_where_a_transition_came_from() -> None:
     """M9, M12: auto transitions by the machine, nested ones by the transition that they were made in; a bounded number."""
     machine = machine_of("m", "a", "b", idle=Definition(auto=True))
