@@ -47,7 +47,7 @@ from histrio_kernel.machine.shell.machine import Machine
 from histrio_kernel.machine.shell.owned import OwnedMachine
 from histrio_kernel.machine.states.base import BaseState
 from histrio_kernel.machine.states.family import StatesMeta, schema_of
-from histrio_kernel.machine.states.handlers import handlers_of
+from histrio_kernel.machine.states.handlers import handlers_of, refuse_handlers
 from histrio_kernel.overflow import Latest, Overflow
 from histrio_kernel.settings import Settings
 from histrio_kernel.turn import Worker
@@ -397,6 +397,8 @@ class Actor(Generic[M]):
             cls.__histrio_states__ = states
         if cls.__histrio_states__ is not None:
             handlers_of(cls, schema_of(cls.__histrio_states__))
+        else:
+            refuse_handlers(cls)
         mixins: list[type] = [base for base in cls.__mro__[1:] if not issubclass(base, Actor)]
         mixins = [base for base in mixins if base not in Actor.__mro__]
         for name, member in (item for base in (*reversed(mixins), cls) for item in tuple(base.__dict__.items())):

@@ -27,7 +27,7 @@ from histrio_kernel.machine.states.base import BaseState
 from histrio_kernel.machine.states.family import StatesMeta, schema_of
 from histrio_kernel.machine.states.marks import Mark, marks_of
 
-__all__ = ["AsyncHandler", "HandlerSet", "Handlers", "NoArguments", "handlers_of"]
+__all__ = ["AsyncHandler", "HandlerSet", "Handlers", "NoArguments", "handlers_of", "refuse_handlers"]
 
 
 class NoArguments(LookupError):
@@ -144,6 +144,19 @@ def handlers_of(cls: type, schema: Schema) -> HandlerSet:
     if known is None:
         known = sets[schema] = _collect(cls, schema)
     return known
+
+
+def refuse_handlers(cls: type) -> None:
+    """See that a class without states has no handlers of states: they would never be called.
+
+    Raises:
+        SchemaError: it has one.
+    """
+    for name, _, marks in _marked(cls):
+        raise SchemaError(
+            f"{cls.__qualname__}.{name} handles {marks[0].state or marks[0].kind.value!r}, and the class has no machine: "
+            f"write class {cls.__name__}(..., states=...) with the class of states"
+        )
 
 
 def _collect(cls: type, schema: Schema) -> HandlerSet:

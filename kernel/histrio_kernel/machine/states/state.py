@@ -139,6 +139,8 @@ class State(BaseState, Generic[P, A]):
         tags: Iterable[str] = (),
         until_done: bool = False,
     ) -> None:
+        if args is not None and not callable(args):
+            raise SchemaError(f"a state has a class of arguments, as in State(FetchArgs), not {args!r}; or none")
         if multi not in (True, False, "keep"):
             raise SchemaError(f"multi is {multi!r}: it must be True, False or 'keep'")
         definition = Definition(
@@ -232,7 +234,9 @@ def _final_mark(handler: object, kind: Kind, state: BaseState, deadline_s: float
     """The mark, or the decorator that sets it."""
     if handler is not None:
         return mark(cast("Callable[..., object]", handler), kind, state)
-    if deadline_s is None or not deadline_s > 0:
+    if deadline_s is None:
+        raise SchemaError(f"the mark {kind.value!r} of {state!r} takes a method or a deadline: leave out the brackets")
+    if not deadline_s > 0:
         raise SchemaError(f"deadline_s of {state!r} is {deadline_s!r}: it must be seconds, more than 0")
 
     def decorate(handler: Callable[..., object]) -> Callable[..., object]:
