@@ -16,7 +16,7 @@ def test_handlers_without_states_are_refused() -> None:
     """M1: an actor without a machine has no handlers of states: they would never be called."""
     with pytest.raises(SchemaError, match=r"Forgetful.sing handles <State Kettle.hot>.*states="):
 
-        class Forgetful(histrio.Actor[str]):
+        class Forgetful(histrio.Actor[str]):  # pyright: ignore[reportUnusedClass]
             @Kettle.hot.entered
             def sing(self, t: Transition[None]) -> None: ...
 
@@ -25,7 +25,7 @@ def test_handlers_of_any_state_without_states_are_refused() -> None:
     """M1: the same holds for `any_state`."""
     with pytest.raises(SchemaError, match=r"handles 'any_state.entered'"):
 
-        class Forgetful(histrio.Actor[str]):
+        class Forgetful(histrio.Actor[str]):  # pyright: ignore[reportUnusedClass]
             @histrio.any_state.entered
             def see(self, t: Transition[object]) -> None: ...
 
