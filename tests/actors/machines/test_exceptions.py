@@ -9,6 +9,7 @@ from tests.actors.machines.crew import Do, Job, Oops, Work, Worker, nothing_left
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import histrio
+from histrio_kernel.machine.core.handlers import Handler, HandlerTable, Kind, Slot
 
 
 class Bare(histrio.Actor[str], states=Work):
@@ -122,7 +123,17 @@ async def test_nobody_takes_it(message: str, autojump_clock: MockClock) -> None:
     assert nothing_left()
 
 
-@pytest.mark.parametrize("kind", [TakingAtOnce, TakingInATask, TakingByAnother])
+class TakingByATable(Taking):
+    """By a table of the core, which knows nothing of objects."""
+
+    async def started(self) -> None:
+        def take(owner: object, t: histrio.Transition[object]) -> None:
+            self.taken.append(t.cause)
+
+        self.states.bind(HandlerTable([Handler(Slot(Kind.ENTERED, "exception"), take)]))
+
+
+@pytest.mark.parametrize("kind", [TakingAtOnce, TakingInATask, TakingByAnother, TakingByATable])
 @pytest.mark.parametrize("message", FAILURES)
 async def test_somebody_takes_it(message: str, kind: type[Taking], autojump_clock: MockClock) -> None:
     """M8: then the actor lives on, `exception` is active and `error` is the error; both end with it."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final, final
 
 from histrio_kernel.machine.core.body import DISPOSED, HEARD, Body
+from histrio_kernel.machine.core.handlers import Kind
 from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.source import ORIGIN, Source
 from histrio_kernel.machine.core.transition import Transition
@@ -221,8 +222,11 @@ class Keeper(Shell):
 
     def excepted(self, error: BaseException, transition: Transition[object]) -> None:
         """The machine has an `exception`: if no handler of any binding takes it, the ground must know (M8)."""
-        schema = transition.schema
-        if not any(schema.names[schema.exception] in handlers.takes for handlers, _ in self.bindings):
+        exception = transition.schema.exception
+        if self._body.automaton.compiled.find(Kind.ENTERED, exception) is not None:
+            return
+        name = transition.schema.names[exception]
+        if not any(name in handlers.entered for handlers, _ in self.bindings):
             self.ground.unhandled(error)
 
     def queue_ended(self) -> None:

@@ -103,8 +103,6 @@ class HandlerSet:
     entered: Mapping[str, AsyncHandler]
     """The tasks, by the names of their states."""
     exited: Mapping[str, AsyncHandler]
-    takes: frozenset[str]
-    """The states of which it is told, sync or async, that they have entered."""
 
     def __bool__(self) -> bool:
         return bool(self.entered or self.exited or tuple(self.table.items()))
@@ -182,7 +180,6 @@ def _collect(cls: type, schema: Schema) -> HandlerSet:
         HandlerTable(sync),
         {state: task for (kind, state), task in tasks.items() if kind is Kind.ENTERED},
         {state: task for (kind, state), task in tasks.items() if kind is Kind.EXITED},
-        frozenset(slot.state for slot in owners if slot.kind is Kind.ENTERED and slot.state is not None),
     )
 
 
