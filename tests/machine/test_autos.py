@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from tests.machine.lab import Deed, Lab, entered, raises, vetoes
+from tests.machine.lab import Deed, Lab, Writer, entered, raises, vetoes
 
+from histrio_kernel.machine.core.exporting import Exported
 from histrio_kernel.machine.core.handlers import Kind, Slot
+from histrio_kernel.machine.core.machine import Machine
 from histrio_kernel.machine.core.results import Canceled
-from histrio_kernel.machine.core.schema import Definition
+from histrio_kernel.machine.core.schema import Definition, Schema
 from histrio_kernel.machine.core.transition import Transition
 
 PLAIN: Final = Definition()
@@ -180,6 +182,27 @@ def test_an_auto_transition_without_any_of_its_states_is_refused() -> None:
 
     assert lab.writer.seen == ["+go", "a+needs!"]
     assert "needs.may_enter" not in lab.calls
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_an_auto_transition_that_would_leave_nothing_active_is_refused(handled: bool) -> None:
+    """M2: "no target left, cancels", by the relations alone just so, and whether or not a handler would be asked."""
+    rows = {
+        "go": PLAIN,
+        "base": PLAIN,
+        "brings": Definition(auto=True, require=["base"], add=["orphan"]),
+        "needs": Definition(auto=True, require=["orphan"]),
+        "orphan": PLAIN,
+    }
+    lab, machine, writer = Lab(rows), Machine(Schema(rows)), Writer()
+    machine.attach(writer)
+    for each in (lab.machine, machine):
+        each.load(Exported((*rows, "exception"), (1, 0, 0, 0, 0, 0), ("go",)))
+    seen = lab.writer.seen if handled else writer.seen
+
+    (lab.machine if handled else machine).remove("go")
+
+    assert seen == ["-go", "a+brings,needs!"]
 
 
 # -- vetoes --------------------------------------------------------------------------------------------------------------

@@ -94,15 +94,19 @@ def test_in_an_auto_transition_nothing_moves_unasked(data: st.DataObject, schema
 
 def test_a_forgotten_node_holds_nothing() -> None:
     """M11: at the bound all edges are forgotten, and a machine that stands on a forgotten node goes on."""
-    automaton = Automaton(Schema({name: Definition() for name in "abc"}), edges_max=3)
+    automaton = Automaton(Schema({name: Definition() for name in "abc"}), edges_max=5)
     idle, busy = Machine(automaton), Machine(automaton)
     idle.add("a")
+    busy.add("a")
     kept: Node = idle.node
+    busy.add("b")
+    assert kept.add, "something is remembered on the node that the idle machine stands on"
 
     for name in "abcabc":
         busy.toggle(name)
 
-    assert automaton.edges <= 3
+    assert automaton.epoch > 0
+    assert automaton.edges <= 5
     assert list(kept.edges) == [{}] * 4
     assert idle.toggle("a")
     assert idle.names == ()

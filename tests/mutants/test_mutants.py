@@ -15,11 +15,12 @@ from typing import Final
 import pytest
 from tests.conftest import Show
 from tests.effort import count
+from tests.mutants.machines import MACHINES
 from tests.mutants.mutant import Mutant
 from tests.mutants.trees import TREES
 from tests.mutants.turn import TURN_MUTANTS
 
-MUTANTS: Final = (*TURN_MUTANTS, *TREES)
+MUTANTS: Final = (*TURN_MUTANTS, *TREES, *MACHINES)
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 COPIED: Final = ("kernel", "actors", "tests", "conftest.py", "pyproject.toml")
 HANGS_S: Final = 45.0  # a file of tests takes a few seconds, and each test in it is under an alarm besides
@@ -88,7 +89,7 @@ def test_every_mutant_has_a_name_of_its_own() -> None:
 @pytest.mark.alarm(1_800)
 @pytest.mark.skipif(not count("mutants"), reason="mutants are hunted by `make prove`")
 def test_every_mutant_is_killed(tmp_path: Path, show: Show) -> None:
-    """A1, A2, A4, A5, A6, A17, S1, S2, S3: No change of the tables goes unnoticed; and without a change those tests pass."""
+    """A1, A2, A4, A5, A6, A17, S1, S2, S3, M1, M2, M3, M5, M8 to M11: No change of the tables goes unnoticed; and without a change those tests pass."""
     mutants = MUTANTS[: count("mutants")]
     tests = sorted({mutant.killed_by for mutant in mutants})
     copy_to(tmp_path / "unchanged")

@@ -73,7 +73,7 @@ class Resolver:
 
         Those that are not in the outcome are let go and the rest resolved again, until none is let go. It may be that
         none is left in the end, because those that could enter needed what was let go: that is accepted, and changes
-        nothing.
+        nothing, unless nothing at all would be active.
         """
         target = self.resolve(active, ADD, called)
         kept = self._kept(called, target)
@@ -83,7 +83,7 @@ class Resolver:
             called = kept
             target = self.resolve(active, ADD, called)
             kept = self._kept(called, target)
-        return target
+        return target or None
 
     @staticmethod
     def _kept(called: Sequence[int], target: Iterable[int]) -> list[int]:
