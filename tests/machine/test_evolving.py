@@ -14,7 +14,6 @@ from tests.machine.drawn import mutate, mutations, schemas
 from tests.machine.lab import Keeper, Lab, Writer, entered, table, vetoes
 from tests.machine.test_resolution import assert_consistent
 
-from histrio_kernel.machine.core.clock import TICK_MAX
 from histrio_kernel.machine.core.errors import ImportRefused, UnknownState
 from histrio_kernel.machine.core.exporting import Exported
 from histrio_kernel.machine.core.handlers import Kind, Slot
@@ -312,7 +311,6 @@ REFUSED: Final[dict[str, tuple[Exported, str]]] = {
     "a state twice": (Exported(("a", "a", "b", "exception"), (0, 0, 0, 0), ()), "one each"),
     "a tick too few": (Exported(("a", "b", "exception"), (0, 0), ()), "one each"),
     "a negative tick": (Exported(("a", "b", "exception"), (-1, 0, 0), ("a",)), "no machine comes to"),
-    "a huge tick": (Exported(("a", "b", "exception"), (0, TICK_MAX, 0), ()), "no machine comes to"),
     "active with an even tick": (Exported(("a", "b", "exception"), (2, 0, 0), ("a",)), "exactly when"),
     "an odd tick, and not active": (Exported(("a", "b", "exception"), (1, 0, 0), ()), "exactly when"),
     "active twice": (Exported(("a", "b", "exception"), (1, 0, 0), ("a", "a")), "exactly when"),

@@ -22,7 +22,7 @@ from histrio_kernel.machine.around.records import (
 )
 from histrio_kernel.machine.around.watcher import Watcher, label_of, name_of
 from histrio_kernel.machine.core.body import BUSY
-from histrio_kernel.machine.core.clock import MASK, WIDTH
+from histrio_kernel.machine.core.clock import Fields
 from histrio_kernel.machine.core.errors import nearest
 from histrio_kernel.machine.core.machine import Machine
 from histrio_kernel.machine.core.results import EXECUTED, Canceled
@@ -90,7 +90,7 @@ class History(Watcher[K]):
         self._last = Snapshot(machine.schema, machine.clock)
         self._base = self._last
         self._evolving: Snapshot | None = None
-        self._mask = self._mask_of(machine.schema)
+        self._fields = self._fields_of(machine.schema)
         self._names: Final = dict.fromkeys(machine.schema.names)
         self._time = clock()
         self._began = self._time
@@ -121,12 +121,12 @@ class History(Watcher[K]):
         """The record of the transition that follows begins with what was true under the old schema."""
         self._evolving = self._last
         self._last = Snapshot(new, self.machine.clock)
-        self._mask = self._mask_of(new)
+        self._fields = self._fields_of(new)
         self._names.update(dict.fromkeys(new.names))
 
     def _is_of_interest(self, transition: Transition, before: Snapshot, after: Snapshot) -> bool:
         """Whether it is to be recorded."""
-        if before.schema is not after.schema or (before.clock ^ after.clock) & self._mask:
+        if before.schema is not after.schema or self._fields.differ(before.clock, after.clock):
             return True
         if not (self._called if transition.result is EXECUTED else self._rejected):
             return False
@@ -138,7 +138,7 @@ class History(Watcher[K]):
         if clock == before.clock:
             return
         self._last = after = Snapshot(before.schema, clock)
-        if (before.clock ^ clock) & self._mask:
+        if self._fields.differ(before.clock, clock):
             number = 0 if self.machine.more is None else self.machine.more.transitions
             self._keep(Record(number, UNSEEN, (), before, after, self._now(), None, True, False, ""))
 
@@ -154,10 +154,9 @@ class History(Watcher[K]):
         self._time = max(self._time, self._clock())
         return self._time
 
-    def _mask_of(self, schema: Schema) -> int:
-        """The bits of a clock that belong to the tracked states."""
-        numbers = (number for number, name in enumerate(schema.names) if self._tracks(name))
-        return sum(MASK << (WIDTH * number) for number in numbers)
+    def _fields_of(self, schema: Schema) -> Fields:
+        """The tracked states, in the clocks of that schema."""
+        return Fields(number for number, name in enumerate(schema.names) if self._tracks(name))
 
     def _tracks(self, name: str) -> bool:
         """Whether changes of that state are recorded."""

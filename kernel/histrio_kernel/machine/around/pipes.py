@@ -23,7 +23,7 @@ import attrs
 from histrio_kernel.machine.around.flows import CHAIN_MAX, Edge, chain_length, circle, flows_from, flows_into, register
 from histrio_kernel.machine.around.watcher import Watcher, label_of, name_of, unkeyed
 from histrio_kernel.machine.core.body import BUSY, QUEUED
-from histrio_kernel.machine.core.clock import MASK, WIDTH, tick_of
+from histrio_kernel.machine.core.clock import Fields, tick_of
 from histrio_kernel.machine.core.machine import Machine
 from histrio_kernel.machine.core.results import Result
 from histrio_kernel.machine.core.schema import Schema
@@ -126,7 +126,7 @@ class Pipe(Watcher[Hashable]):
 
     def end(self, transition: Transition) -> None:
         """Pass on what has moved."""
-        if not (transition.after ^ transition.before) & self._mask or transition.schema is not self._schema:
+        if not self._fields.differ(transition.before, transition.after) or transition.schema is not self._schema:
             return
         self._pass_on(lambda: self._moved(transition))
 
@@ -145,7 +145,7 @@ class Pipe(Watcher[Hashable]):
         self._schema = schema
         here = (edge for edge in self.edges if edge.state in schema.definitions)
         self._watched = tuple((schema.index(edge.state), edge) for edge in here)
-        self._mask = sum(MASK << (WIDTH * number) for number in {number for number, _ in self._watched})
+        self._fields = Fields(number for number, _ in self._watched)
 
     def _pass_on(self, mutate: Callable[[], object]) -> None:
         """Mutate the target; if that raises, the pipe is broken."""

@@ -19,7 +19,7 @@ from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import Final, TypeAlias, final
 from weakref import WeakValueDictionary
 
-from histrio_kernel.machine.core.clock import unit
+from histrio_kernel.machine.core.clock import WIDTH, unit
 from histrio_kernel.machine.core.handlers import Compiled, HandlerTable
 from histrio_kernel.machine.core.limits import EDGES_MAX
 from histrio_kernel.machine.core.moves import Edge, Move, Mutation, Node
@@ -38,12 +38,31 @@ TOGGLE: Final = 3
 class Automaton:
     """The remembered resolution of one schema, with the tables of handlers that its machines have bound."""
 
-    __slots__ = ("__weakref__", "_edges", "_nodes", "compiled", "edges_max", "epoch", "resolver", "schema", "tables")
+    __slots__ = (
+        "__weakref__",
+        "_edges",
+        "_nodes",
+        "compiled",
+        "edges_max",
+        "epoch",
+        "resolver",
+        "schema",
+        "tables",
+        "width",
+    )
 
-    def __init__(self, schema: Schema, tables: Iterable[HandlerTable] = (), edges_max: int = EDGES_MAX) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        tables: Iterable[HandlerTable] = (),
+        edges_max: int = EDGES_MAX,
+        width: int = WIDTH,
+    ) -> None:
         self.schema: Final = schema
         self.tables: Final = tuple(tables)
         self.edges_max: Final = edges_max
+        self.width: Final = width
+        """Of the clocks of its machines."""
         self.resolver: Final = Resolver(schema)
         self.compiled: Final = Compiled(schema, self.tables)
         self.epoch = 0
@@ -193,8 +212,8 @@ class Automaton:
         exits = self.resolver.order.sort(state for state in active if state not in after.members)
         again = self.schema.multi.intersection(called_again)
         enters = tuple(state for state in target if state not in members or state in again)
-        ticking = sum(unit(state) for state in (*exits, *enters))
-        delta = ticking + sum(unit(state) for state in enters if state in members)
+        ticking = sum(unit(state, self.width) for state in (*exits, *enters))
+        delta = ticking + sum(unit(state, self.width) for state in enters if state in members)
         handlers = self.compiled
         steps = negotiation_steps(handlers, node, after, exits, enters, stays=op is not REMOVE)
         return Move(
@@ -220,14 +239,18 @@ class Automaton:
         return op is ADD and len(called) == 1 and called[0] in self.schema.quiet
 
 
-_Family: TypeAlias = "tuple[Schema, tuple[HandlerTable, ...], int]"
+_Family: TypeAlias = "tuple[Schema, tuple[HandlerTable, ...], int, int]"
 
 _families: Final[WeakValueDictionary[_Family, Automaton]] = WeakValueDictionary()
 
 
-def shared_automaton(schema: Schema, tables: Iterable[HandlerTable] = (), edges_max: int = EDGES_MAX) -> Automaton:
-    """The one automaton of all machines with this very schema and these very tables, for as long as one of them lives."""
-    family = (schema, tuple(tables), edges_max)
+def shared_automaton(
+    schema: Schema, tables: Iterable[HandlerTable] = (), edges_max: int = EDGES_MAX, width: int = WIDTH
+) -> Automaton:
+    """The one automaton of all machines with this very schema, these very tables and clocks of this width, for as long
+    as one of them lives.
+    """
+    family = (schema, tuple(tables), edges_max, width)
     known = _families.get(family)
     if known is None:
         known = _families[family] = Automaton(*family)

@@ -13,6 +13,7 @@ from threading import get_ident
 from typing import Final, TypeAlias, final
 
 from histrio_kernel.machine.core.automaton import Automaton
+from histrio_kernel.machine.core.clock import zero
 from histrio_kernel.machine.core.limits import DRAIN_MAX, QUEUE_MAX, SLOW_HANDLER_S
 from histrio_kernel.machine.core.moves import Mutation, Node
 from histrio_kernel.machine.core.source import Source
@@ -210,6 +211,6 @@ class Body:
     def __init__(self, automaton: Automaton) -> None:
         self.automaton = automaton
         self.node: Node = automaton.intern(())
-        self.clock = 0
+        self.clock: int = zero(automaton.width)
         self.flags = 0
         self.more: More | None = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from histrio_kernel.machine.core.automaton import Automaton, shared_automaton
+from histrio_kernel.machine.core.automaton import shared_automaton
 from histrio_kernel.machine.core.body import Body, More
-from histrio_kernel.machine.core.clock import pack, unpack
+from histrio_kernel.machine.core.clock import pack, unpack, width_of
 from histrio_kernel.machine.core.errors import SchemaError
 from histrio_kernel.machine.core.moves import Move, Mutation
 from histrio_kernel.machine.core.queue import cancel
@@ -33,11 +33,13 @@ def evolve(body: Body, more: More, new: Schema) -> Move:
     it is refused if handlers that were bound after it was asked for are for states that are gone.
     """
     old = body.automaton.schema
+    clock = _carried_over(body.clock, old, new)
     try:
-        automaton = shared_automaton(new, body.automaton.tables, body.automaton.edges_max)
+        automaton = shared_automaton(new, body.automaton.tables, body.automaton.edges_max, width_of(clock))
     except SchemaError as error:
         return body.automaton.refused(body.node, EVOLVE, (), str(error))
-    _take_over(body, automaton, old)
+    kept = [old.names[state] for state in body.node.active if old.names[state] in new.definitions]
+    body.automaton, body.node, body.clock = automaton, automaton.intern(map(new.index, kept)), clock
     for mutation in list(more.queue):
         if not _renumbered(mutation, old, new):
             more.queue.remove(mutation)
@@ -47,14 +49,10 @@ def evolve(body: Body, more: More, new: Schema) -> Move:
     return automaton.evolved(body.node)
 
 
-def _take_over(body: Body, automaton: Automaton, old: Schema) -> None:
-    """The same states under their new numbers, with their ticks."""
-    new = automaton.schema
-    ticks = dict(zip(old.names, unpack(body.clock, len(old)), strict=True))
-    kept = [old.names[state] for state in body.node.active if old.names[state] in new.definitions]
-    body.automaton = automaton
-    body.node = automaton.intern(map(new.index, kept))
-    body.clock = pack(ticks.get(name, 0) for name in new.names)
+def _carried_over(clock: int, old: Schema, new: Schema) -> int:
+    """The ticks of the states that both have, under their new numbers."""
+    ticks = dict(zip(old.names, unpack(clock, len(old)), strict=True))
+    return pack(ticks.get(name, 0) for name in new.names)
 
 
 def _renumbered(mutation: Mutation, old: Schema, new: Schema) -> bool:

@@ -76,6 +76,6 @@ def roll_back(body: Body, transition: Transition, more: More, entered: tuple[int
     gone = tuple(state for state in active if state not in left)
     transition.rolled_back = gone
     body.node = automaton.intern(left)
-    body.clock += sum(map(unit, gone))
+    body.clock += sum(unit(state, automaton.width) for state in gone)
     transition.after = body.clock
     more.shell.rolled_back(transition)

@@ -26,7 +26,7 @@ from histrio_kernel.machine.core.body import (
     Body,
     More,
 )
-from histrio_kernel.machine.core.clock import pack, tick_of, unpack
+from histrio_kernel.machine.core.clock import pack, tick_of, unpack, width_of
 from histrio_kernel.machine.core.drain import drain, drain_known, note_error
 from histrio_kernel.machine.core.errors import MachineBusy
 from histrio_kernel.machine.core.evolving import Evolution
@@ -397,7 +397,7 @@ class Machine(Body, Generic[K]):
 
     def _rebind(self, more: More, tables: tuple[HandlerTable, ...], owners: tuple[object, ...]) -> None:
         """The same states in the automaton of other tables."""
-        self.automaton = shared_automaton(self.schema, tables, self.automaton.edges_max)
+        self.automaton = shared_automaton(self.schema, tables, self.automaton.edges_max, self.automaton.width)
         self.node = self.automaton.intern(self.node.active)
         more.owners = owners
         self.flags = self.flags | HANDLED if self.automaton.compiled else self.flags & ~HANDLED
@@ -435,6 +435,9 @@ class Machine(Body, Generic[K]):
         ticks = dict(zip(exported.states, exported.ticks, strict=True))
         before = self.clock
         self.clock = pack(ticks[name] for name in self.schema.names)
+        if width_of(self.clock) != self.automaton.width:
+            tables, edges_max = self.automaton.tables, self.automaton.edges_max
+            self.automaton = shared_automaton(self.schema, tables, edges_max, width_of(self.clock))
         self.node = self.automaton.intern(active)
         ticked = tuple(s for s in range(len(self.schema)) if tick_of(before, s) != tick_of(self.clock, s))
         more = self._more()
