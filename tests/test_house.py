@@ -71,12 +71,15 @@ INSIDE_TRIO: Final = "kernel/histrio_kernel/simulation/"
 LONG: Final[dict[str, str]] = {
     "kernel/histrio_kernel/inbox.py": "one class: queue, line and selection change together and share their invariants",
     "actors/histrio/supervision/overseer.py": "the rules of one OTP module; they share what is decided and not yet done",
+    "kernel/histrio_kernel/machine/shell/waits.py": "each kind of wait, and the register that they stand in and leave",
     "kernel/histrio_kernel/incarnation.py": "one life from its start to its end; what ends it, and what follows, is in cell",
 }
 
 # The numbered promises of the design that the code has reached.
 PROMISES: Final = tuple(
-    f"{section}{number}" for section, last in (("A", 18), ("F", 9), ("E", 4), ("S", 9)) for number in range(1, last + 1)
+    f"{section}{number}"
+    for section, last in (("A", 18), ("F", 9), ("E", 4), ("S", 9), ("M", 12))
+    for number in range(1, last + 1)
 )
 
 # What a fence may be called. "python" is a program: it runs, and both type checkers read it. There is no second

@@ -7,6 +7,7 @@ from histrio_kernel.machine.around.conditions import Condition
 from histrio_kernel.machine.around.diagrams import mermaid
 from histrio_kernel.machine.around.disposal import Disposer
 from histrio_kernel.machine.around.explaining import Explanation, explain
+from histrio_kernel.machine.around.flows import Edge
 from histrio_kernel.machine.around.groups import MachineGroup
 from histrio_kernel.machine.around.history import Forgotten, History, NotTracked
 from histrio_kernel.machine.around.inspecting import Breakpoint, inspect, one_line
@@ -23,13 +24,14 @@ from histrio_kernel.machine.around.pipes import (
     pipes_into,
 )
 from histrio_kernel.machine.around.plain import plain
-from histrio_kernel.machine.around.records import Record, Snapshot
+from histrio_kernel.machine.around.records import Activation, Record, Snapshot
 from histrio_kernel.machine.around.retrying import until_accepted
 from histrio_kernel.machine.around.stories import Stories, Story
 from histrio_kernel.machine.around.submachines import Submachine, nest, parent_of, submachines_of
 from histrio_kernel.machine.states.mixins import Basic, Connected, ConnectionPool, Disposable, Disposal
 
 __all__ = [
+    "Activation",
     "Basic",
     "Breakpoint",
     "Condition",
@@ -38,6 +40,7 @@ __all__ = [
     "Disposable",
     "Disposal",
     "Disposer",
+    "Edge",
     "Explanation",
     "Forgotten",
     "History",
