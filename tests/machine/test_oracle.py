@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -258,3 +259,37 @@ def test_the_machine_does_what_the_oracle_says(
 ) -> None:
     """M2, M3, M5, M8, M11: for any schema, handlers and script, with a memory or without, watched or not."""
     compare(case_of(seed, states, length, density, mischief), edges_max, traced, listens)
+
+
+REACHED: Final = {
+    "a refused auto transition": "a+.* canceled$",
+    "an accepted auto transition": "a+.* executed$",
+    "a dry run": "end \\?",
+    "a rollback": "^rolled back",
+    "a pair": "beside",
+    "a full queue": f"^{FULL}$",
+    "a duplicate": f"^{SAME}$",
+    "a remove at once": f"^{EXECUTED}$",
+    "an error that nobody takes": "^unclaimed",
+    "a drain without end": f"^unclaimed {STUCK}$|^error {STUCK}$",
+    "a second binding": "handler 1:",
+    "a set": "end =.* executed",
+}
+"""What the cases are for, and how it shows."""
+
+
+def test_the_cases_reach_what_they_are_for() -> None:
+    """M2, M3, M5: an oracle whose cases were too tame would agree with any machine."""
+    lines: list[str] = []
+    for seed in range(60):
+        case = case_of(seed, 2 + seed % 7, 25, 0.8, 0.3)
+        deeds = [{str(slot): deeds for slot, deeds in binding.items()} for binding in case.bindings]
+        oracle = Oracle(Schema(case.rows).definitions, deeds, case.queue_max, case.drain_max)
+        for each in case.script:
+            oracle.ask(each)
+            lines.append(f"error {oracle.error}")
+        lines += [*oracle.diary, *oracle.heard, *oracle.answers, *(f"unclaimed {error}" for error in oracle.unclaimed)]
+
+    missed = [what for what, shows in REACHED.items() if not any(re.search(shows, line) for line in lines)]
+
+    assert missed == []
