@@ -11,7 +11,7 @@ class Failing(Handlers):
     """The task of each state raises."""
 
     def __init__(self) -> None:
-        self.runs = 0
+        self.runs: int = 0
 
 
 @pytest.mark.parametrize("times", [1, 3])

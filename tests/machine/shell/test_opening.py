@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 import trio
+from tests.effort import count
 from tests.machine.shell.lab import Letters, Oops, Tasks, assert_idle, lines_of, now, state_tasks, waits_of
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -20,6 +21,7 @@ from histrio_kernel.machine.core.watching import Tracer
 from histrio_kernel.machine.shell.errors import Disposed
 from histrio_kernel.machine.shell.machine import Machine
 from histrio_kernel.machine.states.handlers import Handlers
+from histrio_kernel.simulation.trio_schedule import seeded_schedule
 
 A, B = Letters.a, Letters.b
 
@@ -328,6 +330,38 @@ async def test_a_block_of_somebody_else_that_outlasts_the_machine(autojump_clock
     assert log == ["left"]
     assert lines_of(machine) == 0
     assert tasks.log == ["entered 1", "left 1"]
+
+
+def test_a_block_that_ends_in_the_moment_in_which_the_machine_is_left() -> None:
+    """M7: under every schedule: the nursery may be closed already, and who has opened the machine not know it yet."""
+
+    async def main() -> None:
+        machine = Machine(Letters)
+
+        async def work() -> None:
+            with machine.scope(A):
+                await cleans_up(Transition.__new__(Transition))
+
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as haste:
+                async with machine:
+                    machine.bind(Tasks(exited=sleeps))
+                    machine.bind(Handling())
+                    machine.add(A, B)
+                    nursery.start_soon(work)
+                    await wait_all_tasks_blocked()
+                    haste.cancel()
+                    await trio.lowlevel.checkpoint()
+        assert lines_of(machine) == 0
+
+    class Handling(Handlers, states=Letters):
+        @B.entered
+        async def b(self, transition: Transition[None]) -> None:
+            await cleans_up(transition)
+
+    for seed in range(count("schedules")):
+        with seeded_schedule(seed):
+            trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
 # -- contexts, other runs, memory --------------------------------------------------------------------------------------

@@ -181,7 +181,10 @@ class OwnGround(LooseGround):
 
     def start(self, context: Context, task: Callable[[], Awaitable[None]], name: str) -> bool:
         """In the machine's nursery."""
-        context.run(lambda: self._nursery.start_soon(task, name=name))
+        try:
+            context.run(lambda: self._nursery.start_soon(task, name=name))
+        except RuntimeError:  # it is closed: the block is being left in haste, which we shall hear of in a moment
+            return False
         return True
 
     def base(self) -> Context:
