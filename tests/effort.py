@@ -68,6 +68,7 @@ TABLE: Final = (
     Row("reads_1000",       1_000,  1_000,    1_000, "A3: reads of 200 ms each in one actor"),
     Row("fresh_clones",         0,      1,        1, "clones of this repository that `make run` sets up and serves from"),
     Row("machine_examples",   100,  1_000,   20_000, "M2, M3, M11: drawn schemas, mutations and handlers of a machine"),
+    Row("state_programs",     150,  3_000,   50_000, "M7: drawn machines whose states have tasks, operations and children"),
     Row("given_up_waits",   2_000, 100_000, 1_000_000, "M6: waits of one machine that are given up"),
     Row("golden_share",        10,    100,      100, "golden cases, of 100, that an automaton without memory replays"),
     Row("mutants",              0,  1_000,    1_000, "mutants to kill, at most"),
