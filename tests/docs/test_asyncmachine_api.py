@@ -11,10 +11,9 @@ from tests.docs import names
 from tests.docs.generated import DOCS
 from tests.docs.names import Unknown, look_up
 
-from histrio_kernel.machine.around import history, inspecting, logs, pipes, stories, submachines
+from histrio import machines
 
 PAGE: Final = DOCS / "reference" / "asyncmachine-api.md"
-MODULES: Final = (history, inspecting, logs, pipes, stories, submachines)
 CODE: Final = re.compile(r"`([^`]+)`")
 HEAD: Final = "| asyncmachine-go | Histrio | mind |"
 
@@ -62,16 +61,14 @@ def on_the_right() -> list[tuple[int, str]]:
 
 
 @pytest.fixture
-def modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page says that it means these modules."""
-    text = PAGE.read_text(encoding="utf-8")
-    for module in MODULES:
-        monkeypatch.setitem(names.STAND_INS, module.__name__.rpartition(".")[2], module)
-    assert "histrio_kernel.machine.around" in text
+def module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says what `machines` is there."""
+    monkeypatch.setitem(names.STAND_INS, "machines", machines)
+    assert "[`histrio.machines`](around-machines.md), which is `machines` here" in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("code", [pytest.param(code, id=f"{line}:{code}") for line, code in on_the_right()])
-@pytest.mark.usefixtures("modules")
+@pytest.mark.usefixtures("module")
 def test_what_the_table_names_exists(code: str) -> None:
     """M12: every right-hand side can be written so: its names exist, and its calls fit."""
     if code in EXTRA:
@@ -94,9 +91,10 @@ def test_no_method_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["machine.ad(S)", "machine.when_not_yet(S)", "logs.Log(machine)", "S.entering", "pipes.pipe(machine)"]
+    "code",
+    ["machine.ad(S)", "machine.when_not_yet(S)", "machines.Log(machine)", "S.entering", "machines.pipe(machine)"],
 )
-@pytest.mark.usefixtures("modules")
+@pytest.mark.usefixtures("module")
 def test_what_does_not_exist_is_found(code: str) -> None:
     """A name that leads nowhere, and a call that does not fit, are found."""
     with pytest.raises(Unknown):
