@@ -117,7 +117,7 @@ def drawn_machine(dice: random.Random, kinds: Sequence[str]) -> Drawn:
     ]
     some = dice.sample(slots, min(len(slots), dice.randint(0, 4)))
     sync = {slot: [sync_act_of(dice, names) for _ in range(dice.randint(1, 5))] for slot in some}
-    if dice.random() < 0.7:
+    if dice.random() < 0.85:
         sync.setdefault(Slot(Kind.ENTERED, "exception"), [])
     return Drawn(family, binds, sync, free)
 
