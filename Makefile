@@ -28,7 +28,7 @@ run: $(SERVE)
 	@exec $(BIN)/python -m examples.kv_service
 
 test: $(DEV)
-	@EFFORT=quick $(BIN)/python -m pytest --numprocesses auto
+	@EFFORT=quick $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 prove: $(DEV)
 	@EFFORT=$(EFFORT) $(BIN)/python -m pytest

@@ -72,6 +72,7 @@ LONG: Final[dict[str, str]] = {
     "kernel/histrio_kernel/inbox.py": "one class: queue, line and selection change together and share their invariants",
     "actors/histrio/supervision/overseer.py": "the rules of one OTP module; they share what is decided and not yet done",
     "kernel/histrio_kernel/machine/shell/waits.py": "each kind of wait, and the register that they stand in and leave",
+    "tests/machine/shell/test_tasks.py": "the tasks of states, from before their first step to after their last",
     "kernel/histrio_kernel/incarnation.py": "one life from its start to its end; what ends it, and what follows, is in cell",
 }
 

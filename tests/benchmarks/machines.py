@@ -18,15 +18,20 @@ import gc
 import json
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle, islice
 from typing import Final, TypeAlias, TypedDict
 
+import trio
+
+from histrio_kernel.machine.around.watcher import unkeyed
 from histrio_kernel.machine.core.handlers import Call, Handler, HandlerTable, Kind, Slot
 from histrio_kernel.machine.core.machine import Machine
 from histrio_kernel.machine.core.results import EXECUTED
 from histrio_kernel.machine.core.schema import Definition, Schema
 from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.core.watching import Tracer
+from histrio_kernel.machine.shell.machine import Machine as ShellMachine
 from tests.benchmarks.measure import Row, Side, in_units
 from tests.conformance.run_vectors import VECTORS, Operation, Relations, schema_of
 
@@ -199,17 +204,53 @@ def round_robin() -> Work:
     return work
 
 
-def machine_bytes(machines: int) -> float:
+def waited_for() -> Work:
+    """Three states in turn, and before each mutation a wait for the state that it brings."""
+    machine = ShellMachine(cyclic())
+    machine.add("c")
+    add, when = machine.add, machine.when
+
+    def work(mutations: int) -> None:
+        rounds, before = mutations // 3, sum(machine.time)
+        for _ in range(rounds):
+            when("a")
+            add("a")
+            when("b")
+            add("b")
+            when("c")
+            add("c")
+        wait = when("a")
+        add("a")
+        assert wait.is_done
+        add("c")
+        assert sum(machine.time) == before + 6 * rounds + 4
+
+    return work
+
+
+def waited_for_in_vain() -> Work:
+    """Three states in turn, and a wait for another one, which never comes."""
+    machine = ShellMachine(Schema({**cyclic().definitions, "never": Definition()}))
+    wait, work = machine.when("never"), in_turn(unkeyed(machine))
+
+    def waiting(mutations: int) -> None:
+        work(mutations)
+        assert not wait.is_done
+
+    return waiting
+
+
+def machine_bytes(make: Callable[[Schema], Machine], machines: int) -> float:
     """What one of so many machines of three states weighs, the clock of each a number of its own."""
     schema = cyclic()
     tracemalloc.start()
     try:
-        first = Machine(schema)  # with all that its automaton remembers
+        first = make(schema)  # with all that its automaton remembers
         for name in NAMES:
             first.add(name)
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
-        made = [Machine(schema) for _ in range(machines)]
+        made = [make(schema) for _ in range(machines)]
         for machine in made:
             for name in NAMES:
                 machine.add(name)
@@ -217,6 +258,22 @@ def machine_bytes(machines: int) -> float:
         return (tracemalloc.get_traced_memory()[0] - before) / machines
     finally:
         tracemalloc.stop()
+
+
+def idle_shell(schema: Schema) -> Machine:
+    """A machine that has been waited for, and is not any more."""
+    machine = ShellMachine(schema)
+    machine.when("a").cancel()
+    return unkeyed(machine)
+
+
+def in_trio(side: Side) -> Side:
+    """The same in a Trio run: to wait takes one."""
+
+    async def main(mutations: int) -> float:
+        return side(mutations)
+
+    return lambda mutations: trio.run(main, mutations)
 
 
 def in_u(make: Callable[[], Work]) -> Side:
@@ -235,12 +292,12 @@ def go(figure: float) -> Side:
     return lambda _: figure
 
 
-def beside_go(name: str, make: Callable[[], Work], figure: float, budget: float, size: int = _MANY) -> Row:
+def beside_go(name: str, ours: Side, figure: float, budget: float, size: int = _MANY) -> Row:
     """A row for which the original has a figure; both are in `u`."""
     return Row(
         name=f"machine, {name}",
         unit=f"u, at most {budget:g}; the peer is in Go",
-        ours=in_u(make),
+        ours=ours,
         peer=go(figure),
         budget=round(figure / budget, 2),
         size=size,
@@ -248,12 +305,12 @@ def beside_go(name: str, make: Callable[[], Work], figure: float, budget: float,
     )
 
 
-def within(name: str, make: Callable[[], Work], budget: float) -> Row:
+def within(name: str, ours: Side, budget: float) -> Row:
     """A row without such a figure."""
     return Row(
         name=f"machine, {name}",
         unit="u",
-        ours=in_u(make),
+        ours=ours,
         limit=budget,
         higher_is_better=False,
         size=_MANY,
@@ -261,24 +318,30 @@ def within(name: str, make: Callable[[], Work], budget: float) -> Row:
     )
 
 
-ROWS: Final = (
-    beside_go("toggle", toggle, figure=59, budget=10),
-    beside_go("cycle of 3 states", lambda: in_turn(Machine(cyclic())), figure=91, budget=10),
-    beside_go("script on 20 states", script, figure=513, budget=13, size=193 * _PASSES),
-    beside_go("one final handler", lambda: in_turn(handled(Kind.ENTERED, told)), figure=152, budget=25),
-    within("one may_enter", lambda: in_turn(handled(Kind.MAY_ENTER, asked)), budget=35),
-    within("one tracer", traced, budget=30),
-    within("arguments", lambda: in_turn_with_args(handled(Kind.ENTERED, reads_args), {"url": "x"}), budget=45),
-    # Here come, with the shell: one `when` made and resolved (Go 83, budget 40), a standing wait (budget 25).
-    beside_go("1000 machines", round_robin, figure=110, budget=10),
-    Row(
-        name="machine, bytes",
+def weight(name: str, make: Callable[[Schema], Machine], budget: float) -> Row:
+    """A row of bytes."""
+    return Row(
+        name=f"machine, {name}",
         unit="bytes/machine of 3 states",
-        ours=machine_bytes,
-        limit=512,
+        ours=in_trio(partial(machine_bytes, make)),
+        limit=budget,
         higher_is_better=False,
         size=5_000,
         peer_size=1,
-    ),
-    # And the bytes of one with an idle shell (1,024).
+    )
+
+
+ROWS: Final = (
+    beside_go("toggle", in_u(toggle), figure=59, budget=10),
+    beside_go("cycle of 3 states", in_u(lambda: in_turn(Machine(cyclic()))), figure=91, budget=10),
+    beside_go("script on 20 states", in_u(script), figure=513, budget=13, size=193 * _PASSES),
+    beside_go("one final handler", in_u(lambda: in_turn(handled(Kind.ENTERED, told))), figure=152, budget=25),
+    within("one may_enter", in_u(lambda: in_turn(handled(Kind.MAY_ENTER, asked))), budget=35),
+    within("one tracer", in_u(traced), budget=30),
+    within("arguments", in_u(lambda: in_turn_with_args(handled(Kind.ENTERED, reads_args), {"url": "x"})), budget=45),
+    beside_go("a wait for each", in_trio(in_u(waited_for)), figure=83, budget=40),
+    within("a wait in vain", in_trio(in_u(waited_for_in_vain)), budget=25),
+    beside_go("1000 machines", in_u(round_robin), figure=110, budget=10),
+    weight("bytes", Machine, budget=512),
+    weight("bytes with an idle shell", idle_shell, budget=1024),
 )

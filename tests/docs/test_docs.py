@@ -88,7 +88,8 @@ def test_a_program_prints_what_its_page_shows(shown: Shown, tmp_path: Path) -> N
     promised, about = without_seconds(shown.output, tmp_path)
 
     assert (printed, done.returncode) == (promised, 0)
-    assert all(one / 2 - 0.1 <= other <= one + 1 for one, other in zip(about, real, strict=True)), done.stdout
+    # What a page shows was printed by a machine that did nothing else; one that is busy takes longer.
+    assert all(one / 2 - 0.1 <= other <= one + 30 for one, other in zip(about, real, strict=True)), done.stdout
 
 
 def test_outputs_are_found() -> None:

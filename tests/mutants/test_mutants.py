@@ -17,10 +17,11 @@ from tests.conftest import Show
 from tests.effort import count
 from tests.mutants.machines import MACHINES
 from tests.mutants.mutant import Mutant
+from tests.mutants.shell import SHELL
 from tests.mutants.trees import TREES
 from tests.mutants.turn import TURN_MUTANTS
 
-MUTANTS: Final = (*TURN_MUTANTS, *TREES, *MACHINES)
+MUTANTS: Final = (*TURN_MUTANTS, *TREES, *MACHINES, *SHELL)
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 COPIED: Final = ("kernel", "actors", "tests", "conftest.py", "pyproject.toml")
 HANGS_S: Final = 45.0  # a file of tests takes a few seconds, and each test in it is under an alarm besides

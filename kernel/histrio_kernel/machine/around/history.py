@@ -109,8 +109,7 @@ class History(Watcher[K]):
         """Keep it, if it is of interest."""
         if transition.dry:
             return
-        if self._evolving is None:
-            self._notice(transition.before)
+        self._notice(transition.before)
         before, self._evolving = self._evolving or self._last, None
         after = Snapshot(transition.schema, transition.after) if transition.moved else self._last
         self._last = after

@@ -128,11 +128,11 @@ class Automaton:
 
     def _edge(self, move: Move) -> Edge:
         """A move, and the auto transition after it."""
-        after, delta = move.after, move.delta
+        after, delta, ticking = move.after, move.delta, move.ticking
         auto = self.auto(self.current(after)) if move.starts_auto else None
         if auto is not None:
-            after, delta = auto.after, delta + auto.delta
-        return after, delta, EXECUTED if move.refusal is None else move.refusal, move
+            after, delta, ticking = auto.after, delta + auto.delta, ticking | auto.ticking
+        return after, delta, EXECUTED if move.refusal is None else move.refusal, move, ticking
 
     def _toggled(self, node: Node, states: tuple[Hashable, ...]) -> Op:
         """What a toggle is there: a remove if all of `states` are active, else an add."""
@@ -188,6 +188,7 @@ class Automaton:
             exits=(),
             enters=(),
             delta=0,
+            ticking=frozenset(),
             asks=(),
             tells=(),
             schema=self.schema,
@@ -226,6 +227,7 @@ class Automaton:
             exits=exits,
             enters=enters,
             delta=delta,
+            ticking=frozenset((*exits, *enters)),
             asks=tuple(steps) if handlers and op is not EVOLVE else (),
             tells=tuple(final_steps(handlers, exits, enters)) if handlers else (),
             schema=self.schema,

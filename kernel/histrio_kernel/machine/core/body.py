@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from threading import get_ident
 from typing import Final, TypeAlias, final
 
@@ -148,6 +148,7 @@ class More:
         "slow_handler_s",
         "tracers",
         "transitions",
+        "watched",
     )
 
     def __init__(
@@ -168,6 +169,10 @@ class More:
         self.tracers: tuple[Tracer, ...] = ()
         self.on: Listeners = _NOBODY
         self.shell: Shell = _SILENT
+        self.watched: Set[int] | None = frozenset()
+        """Of what the shell wants to hear while `HEARD` is set: what becomes of these states, and nothing else; None for
+        all that happens. It may be a view that changes.
+        """
         self.error: BaseException | None = None
         self.transitions = 0
         self.auto_failures = 0

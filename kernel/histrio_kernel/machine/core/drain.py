@@ -30,7 +30,7 @@ from histrio_kernel.machine.core.errors import DrainStuck
 from histrio_kernel.machine.core.evolving import Evolution, evolve
 from histrio_kernel.machine.core.finals import finish, roll_back
 from histrio_kernel.machine.core.limits import AUTO_FAILURES_MAX
-from histrio_kernel.machine.core.moves import Move, Mutation
+from histrio_kernel.machine.core.moves import Edge, Move, Mutation
 from histrio_kernel.machine.core.negotiation import negotiate
 from histrio_kernel.machine.core.queue import cancel_all
 from histrio_kernel.machine.core.resolve import ADD
@@ -46,14 +46,19 @@ _set_origin: Final = ORIGIN.set
 # to set a variable of a context costs as much as all else about it, and that of most contexts need never change.
 
 
-def drain_known(body: Body, move: Move, states: tuple[Hashable, ...], args: object) -> Executed | Canceled:
-    """A mutation that leads to `move` and that can be begun now, and what follows from it; its own result.
+def drain_known(body: Body, edge: Edge, states: tuple[Hashable, ...], args: object) -> Executed | Canceled:
+    """A mutation whose edge is known and that can be begun now, and what follows from it; its own result.
 
     Whoever takes part in it, nothing unusual has happened if in the end the flags are what they were and nothing waits.
     """
     more, flags = body.more, body.flags
     assert more is not None
     assert flags < BUSY
+    if flags == HEARD and more.watched is not None and more.watched.isdisjoint(edge[4]):
+        body.node, delta, outcome, _, _ = edge
+        body.clock += delta
+        return outcome
+    move = edge[3]
     here, origin, mutation = more.here, _origin(), move.mutation
     source = None if origin is None or origin is here else origin.source()
     if args is not None or source is not None:
@@ -72,7 +77,7 @@ def drain_known(body: Body, move: Move, states: tuple[Hashable, ...], args: obje
         else:
             more.tell(more.on.queued, mutation)
             result = _run(body, more, mutation)
-        if more.queue or body.flags > QUIET:
+        if more.queue or (body.flags > QUIET and (more.watched is None or more.on.queue_end)):
             _end(body, more, more.drain_max - 1)
     except BaseException as error:
         _abandon(body, more, error)
@@ -83,6 +88,8 @@ def drain_known(body: Body, move: Move, states: tuple[Hashable, ...], args: obje
         here.transition = None
         if body.flags == busy and not more.queue:
             body.flags = flags
+            if flags >= HEARD:
+                _rest(body, more)
         else:
             _clean_up(body, more)
         if source is not None:
@@ -122,10 +129,17 @@ def _clean_up(body: Body, more: More) -> None:
     more.auto_failures = 0
     more.no_autos = False
     body.flags &= ~(BUSY | UNTIDY | QUEUED)
+    _rest(body, more)
     if more.queue:
         body.flags |= QUEUED
     if more.change:
         _make_changes(more)
+
+
+def _rest(body: Body, more: More) -> None:
+    """The shell, which wants to hear what becomes of some states only, has nothing to hear for any more."""
+    if more.watched is not None and not more.watched:
+        body.flags &= ~HEARD
 
 
 def _work_off(body: Body, more: More, left: int) -> int:
@@ -152,7 +166,7 @@ def _end(body: Body, more: More, left: int) -> None:
         if left < 0:
             cancel_all(more, _had_its(more))
             break
-    if body.flags & HEARD:
+    if more.watched is None and body.flags & HEARD:
         more.shell.queue_ended()
 
 
@@ -228,7 +242,7 @@ def _abandon(body: Body, more: More, error: BaseException) -> None:
     transition = more.here.transition
     if transition is not None:
         _break_off(body, more, transition, error)
-    if body.flags & HEARD and not more.queue:
+    if more.watched is None and body.flags & HEARD and not more.queue:
         more.shell.queue_ended()
 
 
@@ -263,7 +277,7 @@ def _perform(body: Body, more: More, mutation: Mutation, move: Move) -> Transiti
         if not mutation.dry:
             body.node = move.after
             body.clock = transition.after = transition.before + move.delta
-            if body.flags > QUIET:
+            if body.flags > QUIET and (more.watched is None or more.on.finals):
                 _tell_moved(body, more, transition)
             if move.tells:
                 began = perf_counter()
@@ -287,7 +301,7 @@ def _tell_begin(more: More, transition: Transition) -> None:
 
 def _tell_moved(body: Body, more: More, transition: Transition) -> None:
     """The clocks have moved, and the handlers will be told."""
-    if body.flags & HEARD and transition.move.delta:
+    if more.watched is None and body.flags & HEARD and transition.move.delta:
         more.shell.moved(transition)
     if more.on.finals:
         more.tell_of(more.on.finals, transition)
@@ -300,7 +314,9 @@ def _tell_end(body: Body, more: More, transition: Transition) -> None:
             more.tell_of(more.on.end, transition)
     finally:  # an interrupt in a tracer undoes nothing of a transition that is over
         if body.flags & HEARD and transition.after != transition.before:
-            more.shell.settled(transition)
+            watched, is_whole = more.watched, transition.result is EXECUTED  # or more has moved than the move says
+            if watched is None or not is_whole or not watched.isdisjoint(transition.move.ticking):
+                more.shell.settled(transition)
 
 
 def _move(body: Body, more: More, mutation: Mutation) -> Move:

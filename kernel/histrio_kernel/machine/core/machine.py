@@ -101,8 +101,8 @@ class Machine(Body, Generic[K]):
             return self._mutate(ADD, states, args)
         flags = self.flags
         if flags:
-            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
-        self.node, delta, result, _ = edge
+            return drain_known(self, edge, states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _, _ = edge
         self.clock += delta
         return result
 
@@ -115,8 +115,8 @@ class Machine(Body, Generic[K]):
             return self._mutate(REMOVE, states, args)
         flags = self.flags
         if flags:
-            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
-        self.node, delta, result, _ = edge
+            return drain_known(self, edge, states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _, _ = edge
         self.clock += delta
         return result
 
@@ -127,8 +127,8 @@ class Machine(Body, Generic[K]):
             return self._mutate(SET, states, args)
         flags = self.flags
         if flags:
-            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
-        self.node, delta, result, _ = edge
+            return drain_known(self, edge, states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _, _ = edge
         self.clock += delta
         return result
 
@@ -139,8 +139,8 @@ class Machine(Body, Generic[K]):
             return self._mutate(None, states, args)
         flags = self.flags
         if flags:
-            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
-        self.node, delta, result, _ = edge
+            return drain_known(self, edge, states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _, _ = edge
         self.clock += delta
         return result
 
@@ -203,8 +203,8 @@ class Machine(Body, Generic[K]):
         edge = self.automaton.edge(self.automaton.current(self.node), op, states)
         flags = self.flags
         if flags:
-            return drain_known(self, edge[3], states, args) if flags < BUSY else self._later(edge[3], states, args)
-        self.node, delta, result, _ = edge
+            return drain_known(self, edge, states, args) if flags < BUSY else self._later(edge[3], states, args)
+        self.node, delta, result, _, _ = edge
         self.clock += delta
         return result
 
@@ -378,8 +378,12 @@ class Machine(Body, Generic[K]):
         self._change(lambda more: self._retrace(more, tuple(each for each in more.tracers if each is not tracer)))
 
     def set_shell(self, shell: Shell) -> None:
-        """What gives states their scopes and waits; it hears of transitions once it asks to `listen`."""
-        self._more().shell = shell
+        """What gives states their scopes and waits; it hears of transitions once it asks to `listen`.
+
+        It hears of all that happens, unless it sets `more.watched`.
+        """
+        more = self._more()
+        more.shell, more.watched = shell, None
 
     def listen(self, hear: bool) -> None:
         """Whether the shell hears of transitions. It counts at once."""

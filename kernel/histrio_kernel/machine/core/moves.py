@@ -21,9 +21,9 @@ from histrio_kernel.machine.core.source import Source
 
 __all__ = ["NOWHERE", "Edge", "Move", "Mutation", "Node", "Said", "Step"]
 
-Edge: TypeAlias = "tuple[Node, int, Executed | Canceled, Move]"
+Edge: TypeAlias = "tuple[Node, int, Executed | Canceled, Move, frozenset[int]]"
 """What a mutation comes to if nobody takes part: the next node after the auto transition, the clock delta, the result.
-And its move, for those who take part.
+And its move, for those who take part, and the states that tick, for those who take part in some.
 """
 
 NOWHERE: Final = -1
@@ -140,6 +140,8 @@ class Move:
     """Those of the outcome that are inactive, or Multi and called."""
     delta: int
     """What it adds to the clock."""
+    ticking: frozenset[int]
+    """The states whose ticks move."""
     asks: Sequence[Said]
     """The negotiation, in order; empty without handlers."""
     tells: Sequence[Said]

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Final, final
 
 import attrs
@@ -175,18 +175,33 @@ class Schema:
         Raises:
             UnknownState: there is none.
         """
-        number = self._keys.get(key)
-        if number is None:
-            raise UnknownState(f"no state is called {key!r}: {nearest(str(key), self.names)}")
-        return number
+        try:
+            return self._keys[key]
+        except KeyError:
+            raise self._unknown(key) from None
+
+    def _unknown(self, key: Hashable) -> UnknownState:
+        """What is wrong with a key that stands for no state."""
+        return UnknownState(f"no state is called {key!r}: {nearest(str(key), self.names)}")
 
     def knows(self, key: Hashable) -> bool:
         """Whether this stands for one of the states; any object does if no objects were registered for them."""
         return key in self._keys or not self._has_objects
 
-    def find_all(self, keys: Iterable[Hashable]) -> tuple[int, ...]:
-        """The numbers of these states, each once, in the order of their first places."""
-        return tuple(dict.fromkeys(map(self.find, keys)))
+    def find_all(self, keys: Sequence[Hashable]) -> tuple[int, ...]:
+        """The numbers of these states, each once, in the order of their first places.
+
+        Raises:
+            UnknownState: one of them is none.
+        """
+        known = self._keys
+        try:
+            if len(keys) == 1:
+                return (known[keys[0]],)
+            numbers = tuple(map(known.__getitem__, keys))
+        except KeyError as error:
+            raise self._unknown(error.args[0]) from None
+        return tuple(dict.fromkeys(numbers))
 
     def spell(self, states: Iterable[int]) -> str:
         """The names of these states, for a message."""

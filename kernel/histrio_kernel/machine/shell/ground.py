@@ -134,7 +134,10 @@ class LooseGround:
     @property
     def world(self) -> World:
         """That of the Trio run."""
-        return _world_of_this_run(self.name)
+        try:
+            return _WORLD.get()
+        except (LookupError, RuntimeError):
+            return _world_of_this_run(self.name)
 
     @property
     def identity(self) -> object:

@@ -63,13 +63,16 @@ class Keeper(Shell):
     # -- whether there is something to hear for --------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """There is."""
+        """There is, whatever happens."""
         self._body.flags |= HEARD
+        self.waits.attend_to_all()
 
     def rest(self) -> None:
-        """Perhaps there is nothing any more."""
-        if not self._lines and not self._has_tasks and not self.waits:
-            self._body.flags &= ~HEARD
+        """Perhaps there is nothing any more, or of some states only."""
+        if not self._lines and not self._has_tasks:
+            self.waits.attend_to_watched()
+            if not self.waits:
+                self._body.flags &= ~HEARD
 
     def bind(self, handlers: HandlerSet, owner: object) -> None:
         """These handlers are bound, too."""

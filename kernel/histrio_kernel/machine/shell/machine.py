@@ -193,7 +193,8 @@ class Machine(CoreMachine[StateLike], Mutable):
             UnknownState: one of them is none.
             Disposed: from the await: the machine was disposed first.
         """
-        return self._wait_for(Active(self._world(), self._open_keeper().waits, self.schema.find_all(states)))
+        keeper = self._keeper or self._open_keeper()
+        return self._wait_for(Active(keeper.ground.world, keeper.waits, self.automaton.schema.find_all(states)))
 
     def when_not(self, *states: StateLike) -> Future[Transition | None]:
         """Wait until none of these states is active; see `when`."""
@@ -273,7 +274,9 @@ class Machine(CoreMachine[StateLike], Mutable):
 
     def _wait_for(self, wait: Active | Inactive | Ticks) -> Future[Transition | None]:
         """Let a fresh wait stand where it belongs."""
-        if self._stands(wait):
+        if self.flags < BUSY:
+            wait._waits.begin(wait)
+        elif self._stands(wait):
             if self._may_roll_back():
                 wait._waits.begin_later(wait)
             else:
@@ -399,6 +402,7 @@ class Machine(CoreMachine[StateLike], Mutable):
             more = self._more()
             self._keeper = Keeper(self, self, self._ground(more.name))
             self.set_shell(self._keeper)
+            self._keeper.rest()
         return self._keeper
 
     def _ground(self, name: str) -> Ground:

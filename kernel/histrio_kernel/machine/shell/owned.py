@@ -105,14 +105,15 @@ class _ActorGround:
 class _Signaller(Tracer):
     """Tells the readers of signals what the machine does."""
 
-    __slots__ = ("_owner",)
+    __slots__ = ("_machine", "_owner")
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, machine: Machine) -> None:
         self._owner: Final = owner
+        self._machine: Final = machine
 
     def queued(self, mutation: Mutation) -> None:
-        """A mutation was asked for: its operation, and the states as they were given."""
-        names = tuple(getattr(state, "name", state) for state in mutation.states)
+        """A mutation was asked for: its operation, and the names of the states called."""
+        names = tuple(self._machine.schema.names[state] for state in mutation.called)
         self._owner.engine.signals.emit(self._owner.path, Kind.MUTATION, (mutation.op.name, names))
 
     def end(self, transition: Transition) -> None:
@@ -141,7 +142,7 @@ class OwnedMachine(Machine):
             self.detach(self._signaller)
             self._signaller = None
         if heard:
-            self._signaller = _Signaller(self._owner)
+            self._signaller = _Signaller(self._owner, self)
             self.attach(self._signaller)
 
     def _ground(self, name: str) -> Ground:

@@ -22,6 +22,7 @@ from histrio_kernel.futures import CANCELLED, ERROR, PENDING, VALUE, Future, Wai
 from histrio_kernel.machine.core.body import HEARD, Body
 from histrio_kernel.machine.core.clock import tick_of
 from histrio_kernel.machine.core.errors import UnknownState
+from histrio_kernel.machine.core.results import EXECUTED
 from histrio_kernel.machine.core.schema import Schema
 from histrio_kernel.machine.core.transition import Transition
 from histrio_kernel.machine.shell.errors import Disposed
@@ -60,7 +61,7 @@ class Wait(Future[Outcome]):
         self._world = world
         self._state = PENDING
         self._waiter = None
-        self._waits: Final = waits
+        self._waits = waits
 
     def leave(self) -> None:
         """Free its place."""
@@ -119,7 +120,10 @@ class Active(AboutClock):
     __slots__ = ("_states",)
 
     def __init__(self, world: World, waits: Waits, states: tuple[int, ...]) -> None:
-        super().__init__(world, waits)
+        self._world = world  # as in `Wait`, which is not called: this is the most common of all waits
+        self._state = PENDING
+        self._waiter = None
+        self._waits = waits
         self._states = states
 
     def lacks(self, body: Body) -> int:
@@ -324,6 +328,19 @@ class Waits:
         """The names of these states."""
         return self._body.automaton.schema.spell(states)
 
+    def attend_to_all(self) -> None:
+        """The machine is to tell of whatever happens."""
+        more = self._body.more
+        assert more is not None
+        more.watched = None
+
+    def attend_to_watched(self) -> None:
+        """The machine need tell only of the states that are watched here, if all that stand here watch states."""
+        more = self._body.more
+        assert more is not None
+        if not self._arguments and not (self._lists and any(self._lists.values())):
+            more.watched = self._places.keys()
+
     def slept(self) -> None:
         """One has gone."""
         if not self:
@@ -337,7 +354,8 @@ class Waits:
         if at == TRUE:
             wait._settle(VALUE, None)
         else:
-            wait.stand(at)
+            wait._at = at
+            self.add(wait, at)
 
     def begin_later(self, wait: AboutClock) -> None:
         """A fresh wait is looked at when the transition that runs is over."""
@@ -352,6 +370,7 @@ class Waits:
     def enlist(self, kind: type[Wait], wait: Wait) -> None:
         """One more of a kind that watches no state."""
         self._body.flags |= HEARD
+        self.attend_to_all()
         self.listed(kind)[wait] = None
 
     def add(self, wait: AboutClock, at: int) -> None:
@@ -379,6 +398,7 @@ class Waits:
     def add_arguments(self, wait: AboutArguments) -> None:
         """It waits for its state to enter."""
         self._body.flags |= HEARD
+        self.attend_to_all()
         self._arguments.setdefault(wait.target, {})[wait] = None
 
     def drop_arguments(self, wait: AboutArguments) -> None:
@@ -400,24 +420,27 @@ class Waits:
             for state in move.enters:
                 if state in places:
                     self._look_at_place(state, transition)
-            for state in transition.rolled_back:
-                if state in places:
-                    self._look_at_place(state, transition)
-        if self._arguments:
+            if transition.result is not EXECUTED:
+                for state in transition.rolled_back:
+                    if state in places:
+                        self._look_at_place(state, transition)
+        if self._arguments or self._lists:
             self._look_at_arguments(transition)
-        if self._lists:
             self._look_at_all(self._take_later(), transition)
             self._look_at_queries(transition)
-        self.slept()
+            self.slept()
 
     def _look_at_place(self, state: int, transition: Transition[object]) -> None:
         """A state has ticked that somebody watches."""
         place = self._places.pop(state)
         if isinstance(place, dict):
             self._look_at_all(tuple(place), transition)
+            return
+        at = place.lacks(self._body)
+        if at == TRUE:
+            place._settle(VALUE, transition)
         else:
-            place.stand(NOWHERE)
-            self._look(place, transition)
+            place.stand(at)
 
     def _look(self, wait: AboutClock, transition: Outcome) -> None:
         """One that was taken out of its place."""
