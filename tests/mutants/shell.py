@@ -21,7 +21,6 @@ OWNER: Final = "tests/actors/machines/test_owner.py"
 WITHIN: Final = "tests/actors/machines/test_within.py"
 STATE_TASKS: Final = "tests/actors/machines/test_state_tasks.py"
 STOPPING: Final = "tests/actors/machines/test_stopping.py"
-WITHIN: Final = "tests/actors/machines/test_within.py"
 
 SHELL: Final = (
     # -- waits -----------------------------------------------------------------------------------------------------
