@@ -149,7 +149,7 @@ def _work_off(body: Body, more: More, left: int) -> int:
             _give_up(body, more)
             return -1
         left -= 1
-        _run(body, more, more.queue.popleft())
+        _run(body, more, more.queue.pop(0))
     return left
 
 
@@ -211,7 +211,7 @@ def _follow(body: Body, more: More, transition: Transition) -> Executed | Cancel
         if isinstance(auto, bool):
             auto = body.automaton.auto(body.automaton.current(body.node))
         if auto is not None:
-            more.queue.appendleft(auto.mutation)
+            more.queue.insert(0, auto.mutation)
     mutation.resolve(result)
     if transition.error is not None and not isinstance(transition.error, Exception):
         raise transition.error
@@ -352,7 +352,7 @@ def _take_error(body: Body, more: More, transition: Transition, error: Exception
         more.shell.unclaimed(error, transition)
     else:
         note_error(body, more, error)
-        more.queue.appendleft(_exception(body, error, transition.as_source(more.name)))
+        more.queue.insert(0, _exception(body, error, transition.as_source(more.name)))
 
 
 def _end_error(body: Body, more: More, transition: Transition) -> None:

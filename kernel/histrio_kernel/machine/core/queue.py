@@ -27,7 +27,7 @@ def enqueue(more: More, schema: Schema, mutation: Mutation) -> Queued:
             "tracer makes them faster than they are worked off, or without end"
         )
     if mutation.dry:
-        more.queue.appendleft(mutation)
+        more.queue.insert(0, mutation)
     else:
         more.queue.append(mutation)
     ticket = mutation.ticket = Ticket()
@@ -60,7 +60,7 @@ def _is_plain(schema: Schema, mutation: Mutation) -> bool:
 def cancel_all(more: More, reason: str) -> None:
     """Whatever waits comes to nothing; errors among it are told to the shell."""
     while more.queue:
-        cancel(more, more.queue.popleft(), reason)
+        cancel(more, more.queue.pop(0), reason)
 
 
 def cancel(more: More, mutation: Mutation, reason: str) -> None:

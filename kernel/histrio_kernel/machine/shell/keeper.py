@@ -54,7 +54,7 @@ class Keeper(Shell):
         self.bindings: Bindings = ()
         self._has_tasks = False
         """Whether states have async handlers."""
-        self._pairs: Final[dict[str, tuple[Pair, ...]]] = {}
+        self._pairs: dict[str, tuple[Pair, ...]] | None = None
         """Those of the states that have entered since the bindings changed."""
         self.waits: Final = Waits(body, self.rest)
         self.on_empty: Callable[[], None] | None = None
@@ -93,7 +93,7 @@ class Keeper(Shell):
 
     def _set_bindings(self, bindings: Bindings) -> None:
         self.bindings = bindings
-        self._pairs.clear()
+        self._pairs = None
         self._has_tasks = any(handlers.entered or handlers.exited for handlers, _ in bindings)
         if self._has_tasks:
             self.wake()
@@ -116,11 +116,12 @@ class Keeper(Shell):
 
     def _pairs_of(self, state: str) -> tuple[Pair, ...]:
         """The async handlers of a state, in the order of the bindings."""
-        pairs = self._pairs.get(state)
+        known = self._pairs = {} if self._pairs is None else self._pairs
+        pairs = known.get(state)
         if pairs is None:
             found = ((each.entered.get(state), each.exited.get(state), owner) for each, owner in self.bindings)
             pairs = tuple(Pair(*each) for each in found if each[0] is not None or each[1] is not None)
-            self._pairs[state] = pairs
+            known[state] = pairs
         return pairs
 
     def begin(self, activation: Activation) -> bool:

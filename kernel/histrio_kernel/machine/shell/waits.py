@@ -393,7 +393,14 @@ class Waits:
                 return
         else:
             assert place is wait
-        del self._places[at]
+        self._give_up_place(at)
+
+    def _give_up_place(self, at: int) -> Place:
+        """Nobody watches this state any more. The last one takes the table along, which else stays as large as it was."""
+        place = self._places.pop(at)
+        if not self._places:
+            self._places.clear()
+        return place
 
     def add_arguments(self, wait: AboutArguments) -> None:
         """It waits for its state to enter."""
@@ -432,7 +439,7 @@ class Waits:
 
     def _look_at_place(self, state: int, transition: Transition[object]) -> None:
         """A state has ticked that somebody watches."""
-        place = self._places.pop(state)
+        place = self._give_up_place(state)
         if isinstance(place, dict):
             self._look_at_all(tuple(place), transition)
             return
