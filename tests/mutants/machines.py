@@ -195,7 +195,7 @@ MACHINES: Final = (
     Mutant(
         "exception-waits-its-turn",
         f"{CORE}/drain.py",
-        "more.queue.appendleft(_exception(body, error, transition.as_source(more.name)))",
+        "more.queue.insert(0, _exception(body, error, transition.as_source(more.name)))",
         "more.queue.append(_exception(body, error, transition.as_source(more.name)))",
         "`exception` is added next, before anything queued (M3)",
         ERRORS,
@@ -252,7 +252,7 @@ MACHINES: Final = (
     Mutant(
         "dry-runs-wait-their-turn",
         f"{CORE}/queue.py",
-        "        more.queue.appendleft(mutation)\n",
+        "        more.queue.insert(0, mutation)\n",
         "        more.queue.append(mutation)\n",
         "a dry run is about the states that its handler sees (M10)",
         DRY,
