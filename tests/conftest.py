@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set Hypothesis up for the effort of this run."""
     config.stash[_shown] = []
     config.stash[_counted] = set()
-    if config.pluginmanager.hasplugin("dsession"):
+    if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Gathering(config))
     try:
         _register_profile()
