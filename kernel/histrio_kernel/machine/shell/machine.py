@@ -19,7 +19,7 @@ import trio
 from histrio_kernel.errors import HistrioError, raise_interrupt, split_cancelled
 from histrio_kernel.futures import PENDING, VALUE, Future, Promise, World
 from histrio_kernel.machine.core.automaton import Automaton
-from histrio_kernel.machine.core.body import BUSY, DISPOSED, DRAIN_MAX, QUEUE_MAX, QUEUED
+from histrio_kernel.machine.core.body import BUSY, DISPOSED, DRAIN_MAX, QUEUE_MAX, QUEUED, SLOW_HANDLER_S
 from histrio_kernel.machine.core.errors import SchemaError, nearest
 from histrio_kernel.machine.core.handlers import HandlerTable
 from histrio_kernel.machine.core.machine import Machine as CoreMachine
@@ -64,6 +64,7 @@ class Machine(CoreMachine[StateLike], Mutable):
         name: what sources of mutations, reports and tasks call it.
         queue_max: mutations that may wait; one more from inside a handler raises `QueueFull`.
         drain_max: transitions in one go; one more, and what waits is CANCELED and the machine has an `exception`.
+        slow_handler_s: real seconds that the sync handlers of one transition may take before they are reported.
 
     Examples:
         >>> from histrio_kernel.machine.states.family import States
@@ -87,9 +88,10 @@ class Machine(CoreMachine[StateLike], Mutable):
         name: str = "",
         queue_max: int = QUEUE_MAX,
         drain_max: int = DRAIN_MAX,
+        slow_handler_s: float = SLOW_HANDLER_S,
     ) -> None:
         given = states if isinstance(states, Automaton) else schema_of(states)
-        super().__init__(given, name, queue_max, drain_max)
+        super().__init__(given, name, queue_max, drain_max, slow_handler_s)
         self._keeper: Keeper | None = None
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
 
