@@ -88,8 +88,8 @@ def drain_known(body: Body, edge: Edge, states: tuple[Hashable, ...], args: obje
         here.transition = None
         if body.flags == busy and not more.queue:
             body.flags = flags
-            if flags >= HEARD:
-                _rest(body, more)
+            if flags >= HEARD and more.watched is not None and not more.watched:  # as in `_rest`, written out
+                body.flags = flags & ~HEARD
         else:
             _clean_up(body, more)
         if source is not None:

@@ -196,7 +196,12 @@ class Machine(CoreMachine[StateLike], Mutable):
             Disposed: from the await: the machine was disposed first.
         """
         keeper = self._keeper or self._open_keeper()
-        return self._wait_for(Active(keeper.ground.world, keeper.waits, self.automaton.schema.find_all(states)))
+        waits = keeper.waits
+        wait = Active(keeper.ground.world, waits, self.automaton.schema.find_all(states))
+        if self.flags >= BUSY:
+            return self._wait_for(wait)
+        waits.begin(wait)  # written out, as in `begin` itself: this is the most common of all waits
+        return wait
 
     def when_not(self, *states: StateLike) -> Future[Transition | None]:
         """Wait until none of these states is active; see `when`."""

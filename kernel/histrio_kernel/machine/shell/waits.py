@@ -355,7 +355,11 @@ class Waits:
             wait._settle(VALUE, None)
         else:
             wait._at = at
-            self.add(wait, at)
+            if at in self._places:
+                self.add(wait, at)
+            else:
+                self._body.flags |= HEARD
+                self._places[at] = wait
 
     def begin_later(self, wait: AboutClock) -> None:
         """A fresh wait is looked at when the transition that runs is over."""
@@ -439,8 +443,11 @@ class Waits:
 
     def _look_at_place(self, state: int, transition: Transition[object]) -> None:
         """A state has ticked that somebody watches."""
-        place = self._give_up_place(state)
-        if isinstance(place, dict):
+        places = self._places
+        place = places.pop(state)
+        if not places:
+            places.clear()  # as in `_give_up_place`, written out
+        if type(place) is dict:
             self._look_at_all(tuple(place), transition)
             return
         at = place.lacks(self._body)
