@@ -10,6 +10,10 @@ EFFORT ?= prove
 SERVE  := $(VENV)/.serve
 DEV    := $(VENV)/.dev
 
+# Compiled once, wherever an environment says otherwise: the tests start some hundred processes. Kept with the packages.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check bench docs prove
 

@@ -70,7 +70,7 @@ class Row:
     higher_is_better: bool = True
     size: int
     peer_size: int
-    quick: float = 0.2
+    quick: float = 0.05
     set_up: Callable[[], AbstractContextManager[object]] = nullcontext
     why_not: Callable[[], str | None] = lambda: None
 

@@ -1,6 +1,7 @@
 """The programs of chronoflow's README, as we have them: each prints the same every time, and nothing on stderr."""
 
 import pytest
+from tests.effort import count
 from tests.examples.test_examples import run
 
 
@@ -79,4 +80,4 @@ def test_too_early() -> None:
 @pytest.mark.slow
 def test_each_prints_the_same_every_time(name: str) -> None:
     """Trio runs tasks in an order of chance; what these programs print does not depend on it."""
-    assert len({run(f"examples.chronoflow.{name}") for _ in range(5)}) == 1
+    assert len({run(f"examples.chronoflow.{name}") for _ in range(count("same_every_time"))}) == 1
