@@ -28,10 +28,10 @@ refused until it is opened again, and then begins at its last synced length.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from errno import ENOSPC
 from pathlib import Path
-from typing import Final, TypeVar, TypeVarTuple, final
+from typing import Final, Protocol, TypeVar, TypeVarTuple, final
 
 import attrs
 import trio
@@ -41,7 +41,14 @@ from histrio_kernel.combine import Combiner, Job
 from histrio_kernel.driver import DiskFailed, File, FilePath, FileRefused
 from histrio_kernel.real.syscalls import Syscalls
 
-__all__ = ("DISK_APPEND_BYTES_MAX", "DISK_BATCH_BYTES_MAX", "DISK_BATCH_RECORDS_MAX", "DISK_READERS_MAX", "RealDisk")
+__all__ = (
+    "DISK_APPEND_BYTES_MAX",
+    "DISK_BATCH_BYTES_MAX",
+    "DISK_BATCH_RECORDS_MAX",
+    "DISK_READERS_MAX",
+    "RealDisk",
+    "Threads",
+)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -55,6 +62,28 @@ DISK_BATCH_RECORDS_MAX: Final = bound("disk_batch_records_max")
 # threads that read or list at once; further reads wait.
 DISK_READERS_MAX: Final = bound("disk_readers_max")
 PIECE_BYTES: Final = 16 * 1024 * 1024  # of one pread, which allocates as much before it reads
+
+
+class Threads(Protocol):
+    """Where the calls into the operating system are made, while the tasks of the program go on."""
+
+    def run(self, fn: Callable[[*Ts], T], /, *args: *Ts, limiter: trio.CapacityLimiter) -> Awaitable[T]:
+        """What `fn(*args)` returns or raises, of which *limiter* lets so many run at once.
+
+        A checkpoint. Cancelled before *fn* has begun, it is not called; afterwards it is waited for.
+        """
+        ...
+
+
+@final
+class RealThreads:
+    """Trio's own threads."""
+
+    __slots__ = ()
+
+    def run(self, fn: Callable[[*Ts], T], /, *args: *Ts, limiter: trio.CapacityLimiter) -> Awaitable[T]:
+        """What `fn(*args)` returns or raises in a worker thread; see `Threads.run`."""
+        return trio.to_thread.run_sync(fn, *args, limiter=limiter)
 
 
 @attrs.frozen
@@ -125,11 +154,13 @@ class RealDisk:
 
     Args:
         syscalls: the calls into the operating system; tests give one with faults.
+        threads: where these calls are made; a simulator makes them in the task that waits for them.
 
     """
 
-    def __init__(self, syscalls: Syscalls | None = None) -> None:
+    def __init__(self, syscalls: Syscalls | None = None, *, threads: Threads | None = None) -> None:
         self._sys: Final = Syscalls() if syscalls is None else syscalls
+        self._threads: Final[Threads] = RealThreads() if threads is None else threads
         self._files: Final[dict[tuple[int, int], RealFile]] = {}
         self._line: Final[Combiner[_Work]] = Combiner(_fit, self._travel)
         self._writer: Final = trio.CapacityLimiter(1)
@@ -162,7 +193,7 @@ class RealDisk:
         """The bytes of *path* from *offset*; see `Disk.read`."""
         if offset < 0 or (length is not None and length < 0):
             raise ValueError(f"offset and length count bytes from 0, not {offset} and {length}")
-        return await trio.to_thread.run_sync(self._read, os.fspath(path), offset, length, limiter=self._readers)
+        return await self._threads.run(self._read, os.fspath(path), offset, length, limiter=self._readers)
 
     async def sync(self, file: File, /) -> None:
         """Sync *file*; see `Disk.sync`."""
@@ -186,7 +217,7 @@ class RealDisk:
 
     async def list(self, directory: FilePath, /) -> tuple[str, ...]:
         """The names in *directory*, sorted."""
-        names = await trio.to_thread.run_sync(self._sys.listdir, os.fspath(directory), limiter=self._readers)
+        names = await self._threads.run(self._sys.listdir, os.fspath(directory), limiter=self._readers)
         return tuple(sorted(names))
 
     async def aclose(self) -> None:
@@ -207,7 +238,7 @@ class RealDisk:
         return results[0]
 
     async def _travel(self, trip: Sequence[_Work]) -> None:
-        await trio.to_thread.run_sync(self._perform, trip, limiter=self._writer)
+        await self._threads.run(self._perform, trip, limiter=self._writer)
 
     def _perform(self, trip: Sequence[_Work]) -> None:
         """Settle each job of *trip*."""
