@@ -1,0 +1,381 @@
+"""One simulated run: a program in virtual time, every step of which a walk chooses.
+
+Invariant: between two steps nothing happens. What the program asks of its world is done at a step of its own.
+"""
+
+# Design note
+# -----------
+# The clock may move while tasks can still go on: a machine may be slow, and a timeout that races with work would never
+# be seen else. It stands last among the options, so first in, first out moves it only when nothing else is left.
+#
+# When a run has failed it is not over: its tasks have to unwind, or Trio would abandon them. From then on nobody chooses
+# any more (`_ending`): first in, first out, without a fault, and the trace is closed. Whoever shields itself for ever is
+# unshielded in the end.
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final, Generic, TypeVar, final
+
+import attrs
+import trio
+from outcome import Outcome, capture
+from trio.lowlevel import Abort, Task
+
+from histrio_kernel.errors import split_cancelled
+from histrio_kernel.simulation.choices import CLOCK, Step, Tape, Walk
+from histrio_kernel.simulation.errors import Deadlock, EscapedSimulation, Unsettled, WalkFailed
+from histrio_kernel.simulation.escapes import no_escape
+from histrio_kernel.simulation.trio_run import SimClock, StepByStep, deadline_owners, run_step_by_step, stack_of
+
+__all__ = ["STEPS_MAX", "Completion", "Ran", "Simulation"]
+
+T = TypeVar("T")
+
+STEPS_MAX: Final = 1_000_000
+"""Steps of one run; then it is `Unsettled`."""
+_WINDOW: Final = 1_000  # of the last steps, in which we look for what keeps a run busy
+_ENDING_MAX: Final = 100_000  # steps in which a failed run must unwind
+_SERVICES: Final = "histrio "
+"""How the names of tasks begin that look after a system: they wait for ever, and alone they are no reason to go on."""
+_IDLE_MOVES_MAX: Final = 8
+"""So often the clock moves for services alone; then nothing else will ever happen."""
+
+
+@final
+@attrs.define(eq=False)
+class Completion:
+    """Something that was asked of the simulated world and is done at a step of its own."""
+
+    identity: int
+    label: str
+    call: Callable[[], None]
+    touches: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Ran(Generic[T]):
+    """What became of a run.
+
+    Attributes:
+        outcome: what the program returned or raised, or the error that the simulator ended it with.
+        tape: every choice that was made.
+        trace: all that happened, a number for each step; two runs are the same if and only if these are.
+        steps: how many tasks went on, and completions came.
+        virtual_seconds: what the clock read in the end.
+    """
+
+    outcome: Outcome[T] = attrs.field(repr=False)
+    tape: Tape = attrs.field(repr=False)
+    trace: bytes = attrs.field(repr=False)
+    steps: int
+    virtual_seconds: float
+
+    @property
+    def trace_hash(self) -> str:
+        """Sixteen digits that stand for the trace."""
+        return hashlib.blake2b(self.trace, digest_size=8).hexdigest()
+
+
+class _Identities(dict[Task, int]):
+    """The identities of tasks, given at first sight."""
+
+    def __init__(self, seen: Callable[[Task], int]) -> None:
+        super().__init__()
+        self._seen: Final = seen
+
+    def __missing__(self, task: Task) -> int:
+        number = self[task] = self._seen(task)
+        return number
+
+
+@final
+class Simulation:
+    """One run, to be begun once.
+
+    Args:
+        walk: chooses.
+        seed: of all randomness that is no choice: the values that `random` gives.
+        steps_max: after so many steps it is `Unsettled`.
+        on_step: called with the name of each step, for reports; it costs.
+        without: remedies that are switched off, for tests.
+    """
+
+    def __init__(
+        self,
+        walk: Walk,
+        seed: int = 0,
+        *,
+        steps_max: int = STEPS_MAX,
+        on_step: Callable[[str, int, int], None] | None = None,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        self.walk: Final = walk
+        self.seed: Final = seed
+        self.clock: Final = SimClock()
+        self.random: Final = Random(seed)
+        self.steps: Final = StepByStep(self, self.clock, without)
+        self.on_step = on_step
+        self.tape: Final[list[int]] = []
+        """Every choice so far, packed: ways, which, and whether it is a decision."""
+        self._steps_max: Final = steps_max
+        self._trace: Final = array("Q")
+        self._waiting: Final[dict[int, Completion]] = {}
+        self._ids: Final = _Identities(self._new_task)
+        self._names: Final[dict[int, str]] = {}
+        self._services: Final[set[int]] = set()
+        self._born = CLOCK
+        self._scope: Final = trio.CancelScope()
+        self._error: BaseException | None = None
+        self._ending = False
+        self._unwound = 0
+        self._idle_moves = 0
+
+    def run(self, main: Callable[[], Awaitable[T]]) -> Ran[T]:
+        """Run the program. What it raises is in the result; only what is wrong with Trio itself is raised here."""
+
+        async def everything() -> T:
+            with no_escape(self.fail):
+                try:
+                    with self._scope:
+                        return await main()
+                finally:
+                    self._ending = True
+                    await self.steps.close_generators()
+            assert self._error is not None, "only a failed run is cancelled"
+            raise self._error
+
+        outcome = capture(run_step_by_step, self.steps, everything)
+        if self._error is not None:
+            outcome = capture(_raise, self._error)
+        return Ran(outcome, _unpacked(self.tape), self._trace.tobytes(), self.steps.steps, self.clock.now)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with this error, unless one has ended it already. The program is cancelled."""
+        if not self._ending:
+            self._ending = True
+            self._error = error
+            self._scope.cancel()
+
+    # -- what the simulated world asks -------------------------------------------------------------------------------
+
+    def submit(self, label: str, call: Callable[[], None], touches: tuple[str, ...] = ()) -> Completion:
+        """Have `call` called at a step of its own. It must not raise; `label` says in reports what it is."""
+        self._born += 1
+        completion = self._waiting[self._born] = Completion(self._born, label, call, touches)
+        self._names[self._born] = label
+        return completion
+
+    def withdraw(self, completion: Completion) -> bool:
+        """Not any more; False if it has been done."""
+        return self._waiting.pop(completion.identity, None) is not None
+
+    async def at_a_step(self, label: str, act: Callable[[], T], touches: tuple[str, ...] = ()) -> T:
+        """Do something at a step of its own, in no task, and go on with its outcome.
+
+        A checkpoint. Cancelled before that step, it is not done.
+        """
+        task = trio.lowlevel.current_task()
+
+        def call() -> None:
+            trio.lowlevel.reschedule(task, capture(act))
+
+        completion = self.submit(label, call, touches)
+
+        def abort(_: object) -> Abort:
+            self.withdraw(completion)
+            return Abort.SUCCEEDED
+
+        result: T = await trio.lowlevel.wait_task_rescheduled(abort)
+        return result
+
+    def decide(self, ways: int, label: str = "") -> int:
+        """One of so many ways; 0 is the one without a fault, and the only one once the run is over."""
+        if ways < 2 or self._ending:
+            return 0
+        try:
+            chosen = self.walk.decide(ways)
+            _check(chosen, ways)
+        except BaseException as error:
+            self.fail(_walk_failed(error))
+            return 0
+        self.tape.append((ways << 17) | (chosen << 1) | 1)
+        self._trace.append((ways << 48) | (chosen << 32) | 0xFFFF_FFFF)
+        if chosen and self.on_step is not None:
+            self.on_step(f"{label} ({chosen} of {ways})", len(self.tape) - 1, chosen)
+        return chosen
+
+    # -- what comes next -----------------------------------------------------------------------------------------------
+
+    def next(self) -> None:
+        """Do what comes next; Trio's loop calls this, so it raises nothing."""
+        try:
+            if self._ending:
+                self._unwind()
+            else:
+                self._choose()
+        except BaseException as error:
+            self.fail(error)
+            self._unwind()
+
+    def forget(self, task: Task) -> None:
+        """It has ended."""
+        self._ids.pop(task, None)
+
+    def _choose(self) -> None:
+        """One step. Written out, because every step of every run pays for it."""
+        steps, waiting, ids = self.steps, self._waiting, self._ids
+        queue = steps.queue
+        while not self._ending:
+            options = [ids[task] for task in steps.in_queue(queue)]
+            ready = len(options)
+            deadline = steps.next_deadline() if steps.deadlines._heap else _NEVER
+            if not ready and not waiting and (steps.timeout <= 0 or steps.somebody_waits_for_idle):
+                return  # a deadline is due, or somebody waits for just this
+            if waiting:
+                options += waiting
+            if deadline < _NEVER:
+                options.append(CLOCK)
+            ways = len(options)
+            if ways > 1:
+                index = self._pick(options)
+                if self._ending:
+                    break
+            elif ways:
+                index = 0
+            else:
+                self.fail(Deadlock(self._deadlock()))
+                break
+            identity = options[index]
+            self._trace.append((ways << 48) | (index << 32) | identity)
+            if self.on_step is not None:
+                self.on_step(self._what(identity, deadline), len(self.tape) - 1 if ways > 1 else -1, index)
+            if index < ready:
+                if steps.steps >= self._steps_max:
+                    self.fail(Unsettled(self._busy()))
+                    break
+                if identity not in self._services:
+                    self._idle_moves = 0
+                steps.let_out(index)
+                return
+            if identity == CLOCK:
+                self._move_clock(deadline, ready or len(waiting))
+                return
+            self._complete(waiting.pop(identity))
+        self._unwind()
+
+    def _pick(self, options: list[int]) -> int:
+        ways = len(options)
+        try:
+            index = self.walk.pick(options)
+            _check(index, ways)
+        except BaseException as error:
+            self.fail(_walk_failed(error))
+            return 0
+        self.tape.append((ways << 17) | (index << 1))
+        return index
+
+    def _what(self, identity: int, deadline: float) -> str:
+        """What a step is called in reports."""
+        return self._names[identity] if identity != CLOCK else f"the clock moves to {deadline:.6g} s"
+
+    def _complete(self, completion: Completion) -> None:
+        self.steps.steps += 1
+        self._idle_moves = 0
+        completion.call()
+
+    def _move_clock(self, deadline: float, others: int) -> None:
+        if not others:
+            self._idle_moves += 1
+            if self._idle_moves > _IDLE_MOVES_MAX and self._only_services_wait():
+                self.fail(Deadlock(self._deadlock()))
+                return
+        self.clock.now = max(self.clock.now, deadline)
+        self._trace.append(struct.unpack("<Q", struct.pack("<d", self.clock.now))[0])
+
+    def _new_task(self, task: Task) -> int:
+        """An identity for a task that is seen for the first time; its name is part of the trace."""
+        self._born += 1
+        name = task.name if " at 0x" not in task.name else task.name.partition(" at 0x")[0]
+        self._names[self._born] = name
+        if name.startswith(_SERVICES):
+            self._services.add(self._born)
+        self._trace.append((zlib.crc32(name.encode()) << 32) | self._born)
+        return self._born
+
+    # -- the end of a failed run -----------------------------------------------------------------------------------------
+
+    def _unwind(self) -> None:
+        """First in, first out, and whatever waits is done; the trace is closed."""
+        self._unwound += 1
+        if self._unwound > _ENDING_MAX:
+            self.steps.unshield()
+            self._scope.cancel()
+        if len(self.steps):
+            self.steps.let_out(0)
+        elif self._waiting:
+            self._waiting.pop(next(iter(self._waiting))).call()
+        elif self.steps.timeout > 0 and not self.steps.somebody_waits_for_idle:
+            deadline = self.steps.next_deadline()
+            if deadline < _NEVER and self._unwound <= _ENDING_MAX:
+                self.clock.now = max(self.clock.now, deadline)
+            else:
+                self.steps.unshield()
+                self._scope.cancel()
+
+    # -- what is told --------------------------------------------------------------------------------------------------
+
+    def _only_services_wait(self) -> bool:
+        return all(task.name.startswith(_SERVICES) for task in deadline_owners(self.steps))
+
+    def _deadlock(self) -> str:
+        return f"nothing can happen any more, at {self.clock.now:.6g} s, and the program has not ended. {self._who_waits()}"
+
+    def _who_waits(self) -> str:
+        waits = [f"\n  {task.name} waits at {_place(task)}" for task in self.steps.tasks() if not task.name.startswith(_SERVICES)]
+        return "These wait:" + "".join(waits)
+
+    def _busy(self) -> str:
+        last = Counter(entry & 0xFFFF_FFFF for entry in self._trace[-_WINDOW:])
+        names = [f"{self._names.get(number, 'the clock')} ({times} of the last {_WINDOW})" for number, times in last.most_common(5)]
+        return (
+            f"the run was stopped after {self._steps_max:,} steps, at {self.clock.now:.6g} s. Busy were: {', '.join(names)}. "
+            "If that is as it should be, raise steps_max"
+        )
+
+
+_NEVER: Final = float("inf")
+
+
+def _unpacked(tape: list[int]) -> Tape:
+    return tuple(Step(each >> 17, (each >> 1) & 0xFFFF, bool(each & 1)) for each in tape)
+
+
+def _check(chosen: int, ways: int) -> None:
+    if not 0 <= chosen < ways:
+        raise IndexError(f"the walk chose {chosen} of {ways}")
+
+
+def _walk_failed(error: BaseException) -> BaseException:
+    if not isinstance(error, Exception):
+        return error  # somebody presses Control-C
+    failed = WalkFailed(f"the strategy failed at a choice: {type(error).__name__}: {error}")
+    failed.__cause__ = error
+    return failed
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _place(task: Task) -> str:
+    """Where a task waits: the innermost line of the program itself, and the line of its outermost frame."""
+    lines = stack_of(task)
+    own = [line for line in lines if "/histrio" not in line and "/trio/" not in line]
+    return own[-1] if own else (lines[-1] if lines else "its very beginning")

@@ -1,0 +1,1 @@
+"""Ways to choose what comes next, one a file."""
