@@ -181,9 +181,9 @@ class SimFiles(Syscalls):
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         """Write at *offset*; how many bytes were written."""
         self._check_power()
-        file, path = self._file(fd, os.O_RDONLY)
         if offset < 0:
             raise _error(errno.EINVAL)
+        file, path = self._file(fd, os.O_RDONLY)
         self._effect("pwrite", path)
         data = self._what_is_written(file, path, data, offset)
         if data:
@@ -193,12 +193,11 @@ class SimFiles(Syscalls):
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         """At most *length* bytes from *offset*; none at the end of the file."""
         self._check_power()
-        opened = self._of(fd)
-        if isinstance(opened.node, Directory):
-            raise _error(errno.EISDIR)
-        file, path = self._file(fd, os.O_WRONLY)
         if offset < 0 or length < 0:
             raise _error(errno.EINVAL)
+        if isinstance(self._of(fd).node, Directory):
+            raise _error(errno.EISDIR)
+        file, path = self._file(fd, os.O_WRONLY)
         if self._strikes(self._faults.read_fails, f"read fails {path}"):
             raise _error(errno.EIO)
         return self._perhaps_flipped(bytes(file.cache[offset : offset + length]), path)
@@ -240,12 +239,15 @@ class SimFiles(Syscalls):
         """Let *dst* be the name of the file *src*, in one step. A directory does not move."""
         self._check_power()
         (source, old), (target, new) = self._place(src), self._place(dst)
-        moved = self._named(source, old, src)
-        replaced = self._named(target, new, dst, creates=True)
+        if not (old and new):
+            raise _error(errno.EBUSY, src, dst)
+        moved, replaced = self._named(source, old, src), _look_up(target, new, dst)
         if isinstance(moved, Directory):
             raise OSError(errno.EOPNOTSUPP, "a directory of a simulated disk does not move", src)
+        if dst.endswith("/"):
+            raise _error(errno.ENOTDIR, src, dst)
         if isinstance(replaced, Directory):
-            raise _error(errno.EISDIR, src, dst)
+            raise _error(errno.ENOTEMPTY if replaced.holds(source) else errno.EISDIR, src, dst)
         if moved is replaced:
             return
         assert moved is not None
@@ -366,22 +368,19 @@ class SimFiles(Syscalls):
             raise _error(errno.ENOENT, path)
         if "\0" in path:
             raise ValueError("embedded null byte")  # Python's, for the real calls
-        parts = [part for part in path.split("/") if part not in ("", ".")]
-        last = parts.pop() if parts and parts[-1] != ".." else ""
-        directory = self._walk(parts, path)
-        if len(os.fsencode(last)) > NAME_BYTES_MAX:
-            raise _error(errno.ENAMETOOLONG, path)
-        return directory, last
+        parts = [part for part in path.split("/") if part]
+        last = parts.pop() if parts and parts[-1] not in (".", "..") else ""
+        return self._walk(parts, path), last
 
     def _walk(self, parts: list[str], path: str) -> Directory:
         trail = [self._root]
         for part in parts:
-            if part == "..":
-                del trail[max(1, len(trail) - 1) :]
+            if part in (".", ".."):
+                del trail[max(1, len(trail) + 1 - len(part)) :]
                 continue
-            node = trail[-1].names.get(part)
+            node = _look_up(trail[-1], part, path)
             if node is None:
-                raise _error(errno.ENAMETOOLONG if len(os.fsencode(part)) > NAME_BYTES_MAX else errno.ENOENT, path)
+                raise _error(errno.ENOENT, path)
             if not isinstance(node, Directory):
                 raise _error(errno.ENOTDIR, path)
             trail.append(node)
@@ -391,8 +390,8 @@ class SimFiles(Syscalls):
         """What *name* stands for; None if there is nothing yet and it may be created."""
         if not name:
             return directory
-        node = directory.names.get(name)
-        as_directory = path.endswith(("/", "/."))
+        node = _look_up(directory, name, path)
+        as_directory = path.endswith("/")
         if node is None and (as_directory or not creates):
             raise _error(errno.EISDIR if creates else errno.ENOENT, path)
         if isinstance(node, FileNode) and as_directory:
@@ -418,6 +417,13 @@ class SimFiles(Syscalls):
         arrival = NameChange(comes=new, node=file)
         target.change(arrival)
         source.change(NameChange(goes=old, after=(target, arrival)))
+
+
+def _look_up(directory: Directory, name: str, path: str) -> Node | None:
+    """What *name* stands for, of *path*; None if there is nothing."""
+    if len(os.fsencode(name)) > NAME_BYTES_MAX:
+        raise _error(errno.ENAMETOOLONG, path)
+    return directory.names.get(name)
 
 
 def _status(node: Node) -> FileStatus:

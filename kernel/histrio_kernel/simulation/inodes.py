@@ -119,6 +119,10 @@ class Directory:
         self.durable: Final[dict[str, Node]] = {}
         self.pending: Final[list[NameChange]] = []
 
+    def holds(self, other: "Directory") -> bool:
+        """Whether *other* is this directory, or is below it."""
+        return f"{other.path}/".startswith(f"{self.path.rstrip('/')}/")
+
     def put(self, name: str, node: "Node") -> None:
         """Let *name* stand for *node*, at once and for certain: how a disk is set up."""
         self.sync()
