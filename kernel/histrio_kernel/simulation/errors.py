@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from histrio_kernel.errors import HistrioError
 
-__all__ = ["Deadlock", "EscapedSimulation", "SimUnsupportedTrio", "SimulationError", "Unsettled", "WalkFailed"]
+__all__ = [
+    "BadToken",
+    "BrokenPromise",
+    "Deadlock",
+    "EscapedSimulation",
+    "Nondeterministic",
+    "PowerCut",
+    "SimUnsupportedTrio",
+    "SimulationError",
+    "Unsettled",
+    "WalkFailed",
+]
 
 
 class SimulationError(HistrioError):
@@ -32,3 +43,19 @@ class WalkFailed(SimulationError):
 
 class SimUnsupportedTrio(SimulationError):
     """This version of Trio runs its tasks in a way that the simulator does not know, so it cannot choose."""
+
+
+class PowerCut(SimulationError):
+    """A machine of the simulation has crashed: whatever still runs on it can reach nothing any more."""
+
+
+class BrokenPromise(SimulationError, AssertionError):
+    """What should always hold did not, or what should come in the end did not come."""
+
+
+class Nondeterministic(SimulationError):
+    """One tape led to two different runs, so no failure could be repeated. The text shows where they part."""
+
+
+class BadToken(SimulationError, ValueError):
+    """A token cannot be read, was made elsewhere, or does not fit the program any more."""

@@ -19,7 +19,7 @@ import struct
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from random import Random
 from typing import Final, Generic, TypeVar, final
 
@@ -32,7 +32,7 @@ from histrio_kernel.errors import split_cancelled
 from histrio_kernel.simulation.choices import CLOCK, Step, Tape, Walk
 from histrio_kernel.simulation.errors import Deadlock, EscapedSimulation, Unsettled, WalkFailed
 from histrio_kernel.simulation.escapes import no_escape
-from histrio_kernel.simulation.trio_run import SimClock, StepByStep, deadline_owners, run_step_by_step, stack_of
+from histrio_kernel.simulation.trio_run import SimClock, StepByStep, deadline_owners, first_deadline, run_step_by_step, stack_of
 
 __all__ = ["STEPS_MAX", "Completion", "Ran", "Simulation"]
 
@@ -76,6 +76,14 @@ class Ran(Generic[T]):
     trace: bytes = attrs.field(repr=False)
     steps: int
     virtual_seconds: float
+    names: Mapping[int, str] = attrs.field(factory=dict, repr=False)
+    """What those were called who took part, by identity."""
+
+    @property
+    def identities(self) -> tuple[int, ...]:
+        """Those who took part, in the order of their first steps, those of a system's own services last."""
+        mine = [number for number, name in self.names.items() if not name.startswith(_SERVICES)]
+        return (*mine, *(number for number in self.names if number not in mine))
 
     @property
     def trace_hash(self) -> str:
@@ -122,6 +130,14 @@ class Simulation:
         self.random: Final = Random(seed)
         self.steps: Final = StepByStep(self, self.clock, without)
         self.on_step = on_step
+        self.on_choice: Callable[[Sequence[int], int], None] | None = None
+        """Called with the options of each choice and the index that was chosen, for reports."""
+        self.watched: Final[list[Callable[[], None]]] = []
+        """Called between any two steps; what they raise ends the run."""
+        self.who_waits: Final[list[Callable[[], str]]] = []
+        """What those who know more about it say of a deadlock."""
+        self.faults = True
+        """Whether faults may strike still."""
         self.tape: Final[list[int]] = []
         """Every choice so far, packed: ways, which, and whether it is a decision."""
         self._steps_max: Final = steps_max
@@ -154,7 +170,7 @@ class Simulation:
         outcome = capture(run_step_by_step, self.steps, everything)
         if self._error is not None:
             outcome = capture(_raise, self._error)
-        return Ran(outcome, _unpacked(self.tape), self._trace.tobytes(), self.steps.steps, self.clock.now)
+        return Ran(outcome, _unpacked(self.tape), self._trace.tobytes(), self.steps.steps, self.clock.now, self._names)
 
     def fail(self, error: BaseException) -> None:
         """End the run with this error, unless one has ended it already. The program is cancelled."""
@@ -197,7 +213,7 @@ class Simulation:
 
     def decide(self, ways: int, label: str = "") -> int:
         """One of so many ways; 0 is the one without a fault, and the only one once the run is over."""
-        if ways < 2 or self._ending:
+        if ways < 2 or self._ending or not self.faults:
             return 0
         try:
             chosen = self.walk.decide(ways)
@@ -232,6 +248,8 @@ class Simulation:
         """One step. Written out, because every step of every run pays for it."""
         steps, waiting, ids = self.steps, self._waiting, self._ids
         queue = steps.queue
+        if self.watched:
+            self._watch()
         while not self._ending:
             options = [ids[task] for task in steps.in_queue(queue)]
             ready = len(options)
@@ -279,7 +297,24 @@ class Simulation:
             self.fail(_walk_failed(error))
             return 0
         self.tape.append((ways << 17) | (index << 1))
+        if self.on_choice is not None:
+            self.on_choice(options, index)
         return index
+
+    def _watch(self) -> None:
+        for check in tuple(self.watched):
+            try:
+                check()
+            except Exception as error:
+                self.fail(error)
+
+    def name_of(self, identity: int) -> str:
+        """What somebody is called who takes part."""
+        return self._names.get(identity, "the clock")
+
+    def next_program_deadline(self, but: Collection[Task] = ()) -> float:
+        """When time alone will let the program go on: the first deadline that is no service's; infinite if none is."""
+        return first_deadline(self.steps, lambda task: task not in but and not task.name.startswith(_SERVICES))
 
     def _what(self, identity: int, deadline: float) -> str:
         """What a step is called in reports."""
@@ -338,8 +373,12 @@ class Simulation:
         return f"nothing can happen any more, at {self.clock.now:.6g} s, and the program has not ended. {self._who_waits()}"
 
     def _who_waits(self) -> str:
+        told = [f"\n{text}" for tell in self.who_waits if (text := tell())]
+        return "".join(told) + "\n" + self._tasks_that_wait()
+
+    def _tasks_that_wait(self) -> str:
         waits = [f"\n  {task.name} waits at {_place(task)}" for task in self.steps.tasks() if not task.name.startswith(_SERVICES)]
-        return "These wait:" + "".join(waits)
+        return "These tasks wait:" + "".join(waits)
 
     def _busy(self) -> str:
         last = Counter(entry & 0xFFFF_FFFF for entry in self._trace[-_WINDOW:])

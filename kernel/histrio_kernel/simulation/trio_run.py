@@ -37,7 +37,7 @@ from trio.lowlevel import Abort, Task
 from histrio_kernel.simulation.errors import EscapedSimulation, SimUnsupportedTrio
 from histrio_kernel.simulation.escapes import A_THREAD, escaped
 
-__all__ = ["REMEDIES", "Chooser", "SimClock", "StepByStep", "deadline_owners", "run_step_by_step", "stack_of"]
+__all__ = ["REMEDIES", "Chooser", "SimClock", "StepByStep", "deadline_owners", "first_deadline", "run_step_by_step", "stack_of"]
 
 T = TypeVar("T")
 
@@ -375,13 +375,27 @@ def stack_of(task: Task) -> list[str]:
 def deadline_owners(steps: StepByStep) -> list[Task]:
     """The tasks that some deadline still belongs to."""
     found: dict[Task, None] = {}
-    for _, _, scope in steps._runner.deadlines._heap:
-        status = scope._cancel_status
-        if status is not None:
-            found.update(dict.fromkeys(status._tasks))
-            waiting = list(status._children)
-            while waiting:
-                child = waiting.pop()
-                found.update(dict.fromkeys(child._tasks))
-                waiting.extend(child._children)
+    for _, _, scope in steps.deadlines._heap:
+        found.update(dict.fromkeys(_inside(scope)))
     return list(found)
+
+
+def first_deadline(steps: StepByStep, counts: Callable[[Task], bool]) -> float:
+    """The first deadline that belongs to a task which counts; infinite if none does."""
+    return min(
+        (
+            deadline
+            for deadline, _, scope in steps.deadlines._heap
+            if scope._registered_deadline == deadline and any(map(counts, _inside(scope)))
+        ),
+        default=float("inf"),
+    )
+
+
+def _inside(scope: Any) -> Iterator[Task]:
+    """The tasks within a cancel scope."""
+    waiting = [] if scope._cancel_status is None else [scope._cancel_status]
+    while waiting:
+        status = waiting.pop()
+        yield from status._tasks
+        waiting.extend(status._children)
