@@ -391,11 +391,11 @@ class SimFiles(Syscalls):
         if not name:
             return directory
         node = _look_up(directory, name, path)
-        as_directory = path.endswith("/")
-        if node is None and (as_directory or not creates):
-            raise _error(errno.EISDIR if creates else errno.ENOENT, path)
-        if isinstance(node, FileNode) and as_directory:
-            raise _error(errno.ENOTDIR, path)
+        if path.endswith("/") and not isinstance(node, Directory):
+            number = errno.ENOENT if node is None else errno.ENOTDIR
+            raise _error(errno.EISDIR if creates else number, path)
+        if node is None and not creates:
+            raise _error(errno.ENOENT, path)
         return node
 
     def _find(self, path: str) -> Node:

@@ -22,7 +22,8 @@
 # or one directory can lose is always seen; what two of them can lose together is seen only at these corners, and
 # `random_image` draws from all of it.
 #
-# The first image has everything, the second nothing that is not synced; no image comes twice.
+# The first image has everything, the second nothing that is not synced; no image comes twice, not even if these two
+# are the same.
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
