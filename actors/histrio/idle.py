@@ -30,7 +30,7 @@ from histrio_kernel.lifecycle import Phase
 from histrio_kernel.simulation.trio_idle import wait_all_tasks_blocked
 from histrio_kernel.turn import Worker
 
-__all__ = ["Idle", "IdleState", "Waits", "step_until_idle"]
+__all__ = ["Idle", "IdleState", "Waits", "look", "step_until_idle"]
 
 _OURS: Final = ("histrio.", "histrio_kernel.", "trio.", "outcome.")
 
@@ -122,6 +122,11 @@ async def step_until_idle(stage: Stage) -> Idle:
             " it is for whoever runs the system, a test for example"
         )
     await wait_all_tasks_blocked()
+    return look(stage)
+
+
+def look(stage: Stage) -> Idle:
+    """How things stand at this moment; every task must be blocked."""
     return _look(Waiting(stage))
 
 

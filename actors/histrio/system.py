@@ -23,6 +23,7 @@ from histrio.spawning import spawn_child
 from histrio.tree import Node, node_of
 from histrio_kernel.bounds import bound
 from histrio_kernel.cell import Cell
+from histrio_kernel.default_driver import driver_of_this_run
 from histrio_kernel.driver import Driver
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import (
@@ -281,7 +282,7 @@ async def open_system(
 
     Args:
         name: what it is called in reports and pickled refs.
-        driver: the world that actors reach through `self.io`; default: the real one.
+        driver: the world that actors reach through `self.io`; default: the real one, inside of a simulation its own.
         held_turn_s: seconds after which the watchdog reports a handler that holds its turn.
         held_loop_s: real seconds after which it reports a task that holds Trio's loop; `math.inf`: it never does. On a
             virtual clock, such as `MockClock`, it never does either.
@@ -302,6 +303,7 @@ async def open_system(
         hello world
     """
     ending = _Ending()
+    driver = driver_of_this_run() if driver is None else driver
     own_driver = RealDriver() if driver is None else None
     try:
         async with trio.open_nursery() as services:

@@ -6,7 +6,7 @@ and is ended with the actor.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Final, TypeVar, TypeVarTuple, cast, final
 
 import trio
@@ -27,10 +27,12 @@ Ts = TypeVarTuple("Ts")
 class Io:
     """`self.io`: call it to run an async function beside the handlers; its attributes are the doors of the driver."""
 
-    __slots__ = ("_driver", "_period_of", "_pool")
+    __slots__ = ("_driver", "_period_of", "_pool", "_replaced")
 
     def __init__(self, pool: IoPool, period_of: Callable[[BaseState], Period]) -> None:
         self._pool: Final = pool
+        self._replaced: Final[Mapping[Callable[..., object], Callable[..., Awaitable[object]]] | None]
+        self._replaced = getattr(pool.engine.driver, "replaced", None)  # a simulated one may have fakes
         self._period_of: Final = period_of
         self._driver: Final[Driver] = pool.engine.driver
 
@@ -66,6 +68,8 @@ class Io:
         """
         if not callable(afn):
             raise TypeError(_not_callable(self._pool.owner.path, afn))
+        if self._replaced:
+            afn = cast("Callable[[*Ts], Awaitable[T]]", self._replaced.get(afn, afn))
         period = None if within is None else self._period_of(within)
         if retry is None and timeout_s is None:
             return self._pool.start(afn, args, keep=keep, period=period)

@@ -101,8 +101,8 @@ class SimDriver:
         self.random: Final[Random] = PythonRandom(f"{simulation.seed}/{name}")
         self.net: Final[Net] = net
         self.files: Final = files
-        self.disk: Final[Disk] = RealDisk(files, SimThreads(simulation, f"disk of {name}", files))
-        self.replaced: Final[dict[Callable[..., object], Callable[..., Awaitable[object]]]] = {}
+        self.disk: Final[Disk] = RealDisk(files, threads=SimThreads(simulation, f"disk of {name}", files))
+        self.replaced: dict[Callable[..., object], Callable[..., Awaitable[object]]] = {}
         """Functions that `self.io` calls another one for."""
         self._threads: Final = SimThreads(simulation, f"a thread of {name}")
         self._processes: Final = SimThreads(simulation, f"a process of {name}")
@@ -112,6 +112,11 @@ class SimDriver:
         """The power is off: nothing gets out any more."""
         self._cut = PowerCut(f"{self.name} has no power: nothing that it does has an effect any more")
         self.files.sever(self._cut)
+
+    @property
+    def has_no_power(self) -> bool:
+        """Whether it has been severed."""
+        return self._cut is not None
 
     async def thread(self, fn: Callable[[*Ts], T], /, *args: *Ts) -> T:
         """Run `fn(*args)` at a step of its own."""

@@ -169,5 +169,3 @@ def _alike(one: BaseException, other: BaseException) -> bool:
     if isinstance(one, BaseExceptionGroup) and isinstance(other, BaseExceptionGroup):
         return _alike(one.exceptions[0], other.exceptions[0])
     return type(one) is type(other)
-
-

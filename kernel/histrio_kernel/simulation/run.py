@@ -32,7 +32,14 @@ from histrio_kernel.errors import split_cancelled
 from histrio_kernel.simulation.choices import CLOCK, Step, Tape, Walk
 from histrio_kernel.simulation.errors import Deadlock, EscapedSimulation, Unsettled, WalkFailed
 from histrio_kernel.simulation.escapes import no_escape
-from histrio_kernel.simulation.trio_run import SimClock, StepByStep, deadline_owners, first_deadline, run_step_by_step, stack_of
+from histrio_kernel.simulation.trio_run import (
+    SimClock,
+    StepByStep,
+    deadline_owners,
+    first_deadline,
+    run_step_by_step,
+    stack_of,
+)
 
 __all__ = ["STEPS_MAX", "Completion", "Ran", "Simulation"]
 
@@ -65,19 +72,24 @@ class Ran(Generic[T]):
 
     Attributes:
         outcome: what the program returned or raised, or the error that the simulator ended it with.
-        tape: every choice that was made.
+        packed: every choice that was made, see `tape`.
         trace: all that happened, a number for each step; two runs are the same if and only if these are.
         steps: how many tasks went on, and completions came.
         virtual_seconds: what the clock read in the end.
     """
 
     outcome: Outcome[T] = attrs.field(repr=False)
-    tape: Tape = attrs.field(repr=False)
+    packed: Sequence[int] = attrs.field(repr=False)
     trace: bytes = attrs.field(repr=False)
     steps: int
     virtual_seconds: float
     names: Mapping[int, str] = attrs.field(factory=dict, repr=False)
     """What those were called who took part, by identity."""
+
+    @property
+    def tape(self) -> Tape:
+        """Every choice that was made."""
+        return _unpacked(self.packed)
 
     @property
     def identities(self) -> tuple[int, ...]:
@@ -138,6 +150,8 @@ class Simulation:
         """What those who know more about it say of a deadlock."""
         self.faults = True
         """Whether faults may strike still."""
+        self.decided: Final[list[tuple[int, str]]] = []
+        """The places of decisions on the tape, and what each was about."""
         self.tape: Final[list[int]] = []
         """Every choice so far, packed: ways, which, and whether it is a decision."""
         self._steps_max: Final = steps_max
@@ -170,7 +184,7 @@ class Simulation:
         outcome = capture(run_step_by_step, self.steps, everything)
         if self._error is not None:
             outcome = capture(_raise, self._error)
-        return Ran(outcome, _unpacked(self.tape), self._trace.tobytes(), self.steps.steps, self.clock.now, self._names)
+        return Ran(outcome, self.tape, self._trace.tobytes(), self.steps.steps, self.clock.now, self._names)
 
     def fail(self, error: BaseException) -> None:
         """End the run with this error, unless one has ended it already. The program is cancelled."""
@@ -222,6 +236,7 @@ class Simulation:
             self.fail(_walk_failed(error))
             return 0
         self.tape.append((ways << 17) | (chosen << 1) | 1)
+        self.decided.append((len(self.tape) - 1, label))
         self._trace.append((ways << 48) | (chosen << 32) | 0xFFFF_FFFF)
         if chosen and self.on_step is not None:
             self.on_step(f"{label} ({chosen} of {ways})", len(self.tape) - 1, chosen)
@@ -337,7 +352,7 @@ class Simulation:
     def _new_task(self, task: Task) -> int:
         """An identity for a task that is seen for the first time; its name is part of the trace."""
         self._born += 1
-        name = task.name if " at 0x" not in task.name else task.name.partition(" at 0x")[0]
+        name = _MAIN if self.steps.is_main(task) else task.name.partition(" at 0x")[0]
         self._names[self._born] = name
         if name.startswith(_SERVICES):
             self._services.add(self._born)
@@ -377,12 +392,19 @@ class Simulation:
         return "".join(told) + "\n" + self._tasks_that_wait()
 
     def _tasks_that_wait(self) -> str:
-        waits = [f"\n  {task.name} waits at {_place(task)}" for task in self.steps.tasks() if not task.name.startswith(_SERVICES)]
+        waits = [
+            f"\n  {task.name} waits at {_place(task)}"
+            for task in self.steps.tasks()
+            if not task.name.startswith(_SERVICES)
+        ]
         return "These tasks wait:" + "".join(waits)
 
     def _busy(self) -> str:
         last = Counter(entry & 0xFFFF_FFFF for entry in self._trace[-_WINDOW:])
-        names = [f"{self._names.get(number, 'the clock')} ({times} of the last {_WINDOW})" for number, times in last.most_common(5)]
+        names = [
+            f"{self._names.get(number, 'the clock')} ({times} of the last {_WINDOW})"
+            for number, times in last.most_common(5)
+        ]
         return (
             f"the run was stopped after {self._steps_max:,} steps, at {self.clock.now:.6g} s. Busy were: {', '.join(names)}. "
             "If that is as it should be, raise steps_max"
@@ -390,9 +412,10 @@ class Simulation:
 
 
 _NEVER: Final = float("inf")
+_MAIN: Final = "the program"
 
 
-def _unpacked(tape: list[int]) -> Tape:
+def _unpacked(tape: Sequence[int]) -> Tape:
     return tuple(Step(each >> 17, (each >> 1) & 0xFFFF, bool(each & 1)) for each in tape)
 
 

@@ -37,7 +37,16 @@ from trio.lowlevel import Abort, Task
 from histrio_kernel.simulation.errors import EscapedSimulation, SimUnsupportedTrio
 from histrio_kernel.simulation.escapes import A_THREAD, escaped
 
-__all__ = ["REMEDIES", "Chooser", "SimClock", "StepByStep", "deadline_owners", "first_deadline", "run_step_by_step", "stack_of"]
+__all__ = [
+    "REMEDIES",
+    "Chooser",
+    "SimClock",
+    "StepByStep",
+    "deadline_owners",
+    "first_deadline",
+    "run_step_by_step",
+    "stack_of",
+]
 
 T = TypeVar("T")
 
@@ -187,7 +196,9 @@ class _NoIO:
         await self._steps.wait_for(fd, "write")
 
     def __getattr__(self, name: str) -> object:
-        raise EscapedSimulation(f"{name} waits for something of the operating system, and there is none in a simulation")
+        raise EscapedSimulation(
+            f"{name} waits for something of the operating system, and there is none in a simulation"
+        )
 
 
 @final
@@ -268,6 +279,10 @@ class StepByStep(trio.abc.Instrument):
         found = [task for task in runner.tasks if task is not runner.init_task and task is not self.entry]
         return sorted(found, key=lambda task: cast(int, task._counter))
 
+    def is_main(self, task: Task) -> bool:
+        """Whether it is the task of the program itself."""
+        return task is self._runner.main_task or self._runner.main_task is None and task is not self._runner.init_task
+
     def unshield(self) -> None:
         """Let a cancellation through to whoever shields itself from it."""
         for task in self.tasks():
@@ -282,7 +297,9 @@ class StepByStep(trio.abc.Instrument):
     async def wait_for(self, fd: object, what: str) -> None:
         """Only Trio's own queue of calls from outside may wait for a descriptor."""
         if fd is not self._runner.entry_queue.wakeup.wakeup_sock:
-            raise EscapedSimulation(f"this waits to {what} from or to {fd!r}, which is real; use the driver's net: `self.io.net`")
+            raise EscapedSimulation(
+                f"this waits to {what} from or to {fd!r}, which is real; use the driver's net: `self.io.net`"
+            )
         self.entry = trio.lowlevel.current_task()
 
         def abort(_: object) -> Abort:
@@ -309,7 +326,9 @@ def _runner_of_this_run() -> Any:
     known = {"runq", "io_manager", "deadlines", "asyncgens", "entry_queue", "waiting_for_idle", "tasks"}
     missing = [name for name in sorted(known) if not hasattr(runner, name)]
     if missing or runner.runq or not isinstance(runner.runq, deque):
-        raise SimUnsupportedTrio(f"this Trio ({trio.__version__}) keeps its run in another way: {', '.join(missing) or 'runq'}")
+        raise SimUnsupportedTrio(
+            f"this Trio ({trio.__version__}) keeps its run in another way: {', '.join(missing) or 'runq'}"
+        )
     return runner
 
 
@@ -368,7 +387,9 @@ def run_step_by_step(steps: StepByStep, main: Callable[[], Awaitable[T]]) -> T:
 
 def stack_of(task: Task) -> list[str]:
     """Where a task waits: its frames, outermost first, as `file:line in function`."""
-    lines = [f"{frame.f_code.co_filename}:{number} in {frame.f_code.co_name}" for frame, number in task.iter_await_frames()]
+    lines = [
+        f"{frame.f_code.co_filename}:{number} in {frame.f_code.co_name}" for frame, number in task.iter_await_frames()
+    ]
     return lines
 
 

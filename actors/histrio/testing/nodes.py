@@ -1,0 +1,162 @@
+"""The machines of a simulated world. One that crashes loses what it had not synced, and may be started again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, TypeVar, TypeVarTuple, final
+
+import trio
+
+from histrio.kinds import Lives
+from histrio.ref import Ref
+from histrio.system import System, open_system
+from histrio.testing.faults import Faults
+from histrio_kernel.driver import Disk
+from histrio_kernel.simulation.driver import SimDriver, SkewedClock
+from histrio_kernel.simulation.files import SimFiles
+from histrio_kernel.simulation.images import Image
+from histrio_kernel.simulation.run import Simulation
+
+__all__ = ["Node", "Nodes"]
+
+NoNet = object
+
+M = TypeVar("M")
+Ts = TypeVarTuple("Ts")
+
+
+@final
+class Node:
+    """One machine: a disk, a clock, a place in the network, and a system of actors while it is up.
+
+    Attributes:
+        name: what it is called; its address in the network.
+    """
+
+    def __init__(self, nodes: Nodes, name: str, image: Image | None = None) -> None:
+        self.name: Final = name
+        self._nodes: Final = nodes
+        self.driver = nodes.driver(name, image)
+        self.system: System | None = None
+        self._scope: trio.CancelScope | None = None
+        self._ended: trio.Event | None = None
+
+    @property
+    def disk(self) -> Disk:
+        """Its disk."""
+        return self.driver.disk
+
+    @property
+    def files(self) -> SimFiles:
+        """What is on its disk, also what is not synced."""
+        return self.driver.files
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has power, and a system."""
+        return self.system is not None
+
+    async def start(self) -> System:
+        """Its system; started if there is none. A checkpoint."""
+        if self.system is None:
+            await self._nodes.nursery.start(self._live, name=f"node {self.name}")
+        assert self.system is not None
+        return self.system
+
+    async def spawn(self, cls: Callable[[*Ts], Lives[M]], *args: *Ts, name: str | None = None) -> Ref[M]:
+        """Start an actor at the top of its system; see `System.spawn`."""
+        return await (await self.start()).spawn(cls, *args, name=name)
+
+    async def crash(self) -> None:
+        """Cut its power, and wait until nothing of it runs. What was not synced may be lost, as the simulator chooses.
+
+        Its driver is severed first: what still unwinds has no effect. A checkpoint.
+        """
+        self.driver.sever()
+        self._nodes.crashed(self.name)
+        if self._scope is not None and self._ended is not None:
+            self._scope.cancel()
+            with trio.CancelScope(shield=True):
+                await self._ended.wait()
+        await trio.lowlevel.checkpoint()
+
+    async def restart(self) -> System:
+        """Start it with what a power cut has left on its disk: one of all the possible images. A checkpoint."""
+        await self.crash()
+        image = self._nodes.draw_image(self.driver.files)
+        self.driver = self._nodes.driver(self.name, image)
+        self._nodes.restarted(self.name)
+        return await self.start()
+
+    async def _live(self, task_status: trio.TaskStatus[None]) -> None:
+        self._ended = trio.Event()
+        try:
+            with trio.CancelScope() as self._scope:
+                async with open_system(self.name, driver=self.driver) as self.system:
+                    task_status.started()
+                    await trio.sleep_forever()
+        except Exception:
+            if not self._scope.cancel_called:
+                raise
+        finally:
+            self.system = self._scope = None
+            self._ended.set()
+
+
+@final
+class Nodes:
+    """All machines of one world."""
+
+    def __init__(self, simulation: Simulation, nursery: trio.Nursery, faults: Faults, image: Image | None) -> None:
+        self.simulation: Final = simulation
+        self.nursery: Final = nursery
+        self.faults: Final = faults
+        self.replaced: Final[dict[Callable[..., object], Callable[..., Awaitable[object]]]] = {}
+        self._nodes: Final[dict[str, Node]] = {}
+        self.own: Final = Node(self, "world", image)
+
+    def node(self, name: str) -> Node:
+        """The machine of that name."""
+        if name not in self._nodes:
+            self._nodes[name] = Node(self, name)
+        return self._nodes[name]
+
+    def systems(self) -> Iterator[System]:
+        """Of all machines that are up."""
+        for node in (self.own, *self._nodes.values()):
+            if node.system is not None:
+                yield node.system
+
+    def driver(self, name: str, image: Image | None) -> SimDriver:
+        """A driver for a machine, whose disk holds that."""
+        files = self._files(image)
+        clock = None
+        if self.faults.clock_skew_s:
+            clock = SkewedClock(
+                self.faults.clock_skew_s * self.simulation.decide(5, f"the clock of {name} is ahead") / 4, 1
+            )
+        driver = SimDriver(self.simulation, name, NoNet(), files, clock)
+        driver.replaced = self.replaced
+        return driver
+
+    def _files(self, image: Image | None) -> SimFiles:
+        def strikes(label: str) -> bool:
+            return self.simulation.decide(2, label) == 1
+
+        if image is None:
+            return SimFiles(faults=self.faults.disk, strike=strikes)
+        return SimFiles.from_image(image, faults=self.faults.disk, strike=strikes)
+
+    def draw_image(self, files: SimFiles) -> Image:
+        """One of what a power cut may have left; the first, which has everything, if nothing departs."""
+        images = list(files.images(16))
+        return images[self.simulation.decide(len(images), "what the power cut left")]
+
+    def heal(self) -> None:
+        """The network is whole."""
+
+    def crashed(self, name: str) -> None:
+        """Nothing goes to or from that machine."""
+
+    def restarted(self, name: str) -> None:
+        """It can be reached again."""

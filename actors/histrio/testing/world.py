@@ -1,0 +1,221 @@
+"""What a simulated program is given: a system of actors on a machine of its own, more machines, and questions to ask."""
+
+# Design note
+# -----------
+# The program itself stands outside of all machines, like the author of a play: it spawns, tells and asks directly, and
+# sees everything at once. What machines tell each other goes over the simulated network.
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, TypeVarTuple, cast, final
+
+import trio
+
+from histrio.idle import IdleState, look
+from histrio.kinds import Lives
+from histrio.ref import Ref
+from histrio.system import System, open_system
+from histrio_kernel.default_driver import use_driver
+from histrio_kernel.driver import Disk, Net
+from histrio_kernel.simulation.errors import BrokenPromise, PowerCut
+from histrio_kernel.simulation.files import SimFiles
+from histrio_kernel.simulation.images import Image
+from histrio_kernel.simulation.run import Simulation
+from histrio_kernel.simulation.trio_idle import wait_all_tasks_blocked
+
+from histrio.testing.faults import Faults
+from histrio.testing.nodes import Node, Nodes
+
+__all__ = ["World", "in_world"]
+
+A = TypeVar("A")
+M = TypeVar("M")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+@final
+class World:
+    """The world of one simulated run; `main(world)` is given it.
+
+    Attributes:
+        system: the actors that `spawn` starts.
+        simulation: the engine, for those who write checkers of their own.
+        notes: what the world outside knows, and keeps when a machine crashes: acknowledged writes, for example.
+    """
+
+    def __init__(self, simulation: Simulation, nodes: Nodes, system: System) -> None:
+        self.simulation: Final = simulation
+        self.system: Final = system
+        self.notes: Final[list[object]] = []
+        self._nodes: Final = nodes
+        self._machine: Final = nodes.own
+
+    # -- what there is -------------------------------------------------------------------------------------------------
+
+    async def spawn(self, cls: Callable[[*Ts], Lives[M]], *args: *Ts, name: str | None = None) -> Ref[M]:
+        """Start an actor at the top of the world's own system; see `System.spawn`."""
+        return await self.system.spawn(cls, *args, name=name)
+
+    @property
+    def now(self) -> float:
+        """The virtual time, in seconds since the run began."""
+        return self.simulation.clock.now
+
+    @property
+    def disk(self) -> Disk:
+        """The disk of the world's own machine."""
+        return self._machine.driver.disk
+
+    @property
+    def files(self) -> SimFiles:
+        """What is on that disk, also what is not synced: to look at, to make directories, to ask for images."""
+        return self._machine.driver.files
+
+    @property
+    def network(self) -> Net:
+        """The network as the world's own machine has it."""
+        return self._machine.driver.net
+
+    def node(self, name: str) -> Node:
+        """The machine of that name, with a disk, a clock and a system of its own; made when it is first asked for."""
+        return self._nodes.node(name)
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
+    async def settle(self, within_s: float = 60.0) -> None:
+        """Let everything happen that has been begun, time passing as it has to, for so many virtual seconds at most.
+
+        Afterwards nothing is left to do but to wait for what comes from outside; or the time is over, as it will be if
+        some timer comes again and again. A checkpoint.
+        """
+        limit = self.now + within_s
+        me = trio.lowlevel.current_task()
+        while True:
+            await wait_all_tasks_blocked()
+            deadline = self.simulation.next_program_deadline(but=(me,))
+            if deadline > limit:
+                return
+            await trio.sleep_until(deadline)
+
+    def always(self, holds: Callable[[], bool], promise: str = "") -> None:
+        """From now on `holds()` is asked between any two steps; if it says no, the run fails with `BrokenPromise`.
+
+        Args:
+            holds: looks, and changes nothing; what it raises fails the run as well.
+            promise: what it is that should hold, for the report.
+        """
+
+        def check() -> None:
+            if not holds():
+                raise BrokenPromise(
+                    f"this should always hold, and does not at {self.now:g} s: {promise or _name(holds)}"
+                )
+
+        check()
+        self.simulation.watched.append(check)
+
+    async def eventually(self, holds: Callable[[], bool], promise: str = "", within_s: float = 60.0) -> None:
+        """From now on no fault strikes, and the network is whole: in that many virtual seconds `holds()` must come true.
+
+        A checkpoint.
+
+        Raises:
+            BrokenPromise: it did not.
+        """
+        self.simulation.faults = False
+        self._nodes.heal()
+        came = trio.Event()
+
+        def check() -> None:
+            if holds():
+                came.set()
+
+        self.simulation.watched.append(check)
+        try:
+            with trio.move_on_after(within_s):
+                await came.wait()
+        finally:
+            self.simulation.watched.remove(check)
+        if not came.is_set():
+            raise BrokenPromise(f"this should have come within {within_s:g} s, and did not: {promise or _name(holds)}")
+
+    def peek(self, ref: Ref[M]) -> object:
+        """The actor object behind a ref, to look at; a test may see what no actor may.
+
+        Raises:
+            LookupError: no actor lives there.
+        """
+        for system in self._nodes.systems():
+            cell = system._cell_at(ref.path)
+            if cell is not None and system.ref_of(cell) == ref and cell.actor is not None:
+                return cell.actor
+        raise LookupError(f"no actor lives at {ref.path}: it has ended, or its machine is down")
+
+    def replace(self, afn: Callable[..., Awaitable[T]], fake: Callable[..., Awaitable[T]]) -> None:
+        """From now on `self.io(afn, ...)` calls *fake* instead, on every machine: for what reaches the real world."""
+        self._nodes.replaced[afn] = fake
+
+
+async def in_world(
+    simulation: Simulation,
+    main: Callable[[World], Awaitable[T]],
+    faults: Faults,
+    image: Image | None = None,
+    plan: Callable[[World, Callable[[], None]], None] | None = None,
+) -> T:
+    """Run `main(world)` in a new world, and leave nothing of it behind.
+
+    Args:
+        simulation: the run that it is a part of.
+        main: the program.
+        faults: what may go wrong.
+        image: what is on the disk in the beginning; default: nothing.
+        plan: called with the world before *main*, and with what cuts its power.
+
+    Raises:
+        PowerCut: the plan has cut it.
+    """
+    error: BaseException | None = None
+    values: list[T] = []
+    async with trio.open_nursery() as nursery:
+        nodes = Nodes(simulation, nursery, faults, image)
+
+        def cut() -> None:
+            nodes.own.driver.sever()
+            nursery.cancel_scope.cancel()
+
+        use_driver(nodes.own.driver)
+        simulation.who_waits.append(lambda: _waits(nodes))
+        try:
+            async with open_system("world", driver=nodes.own.driver) as system:
+                nodes.own.system = system
+                world = World(simulation, nodes, system)
+                if plan is not None:
+                    plan(world, cut)
+                values.append(await main(world))
+        except trio.Cancelled:
+            raise
+        except BaseException as raised:
+            error = raised
+            simulation.on_step = None  # what comes now is not what led there
+        finally:
+            nodes.own.system = None
+            simulation.who_waits.pop()
+        nursery.cancel_scope.cancel()
+    if nodes.own.driver.has_no_power:
+        raise PowerCut("the power was cut, as planned")
+    if error is not None:
+        raise error
+    return values[0]
+
+
+def _waits(nodes: Nodes) -> str:
+    """What the actors of all machines wait for, as far as something can be said."""
+    told = [look(system) for system in nodes.systems()]
+    return "\n".join(str(idle) for idle in told if idle.state is not IdleState.DONE)
+
+
+def _name(fn: Callable[..., object]) -> str:
+    return cast(str, getattr(fn, "__qualname__", repr(fn)))
