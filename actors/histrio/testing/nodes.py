@@ -39,7 +39,7 @@ class Node:
         self.driver = nodes.driver(name, image)
         self.system: System | None = None
         self._scope: trio.CancelScope | None = None
-        self._ended: trio.Event | None = None
+        self._ended = self._leaves = trio.Event()
 
     @property
     def disk(self) -> Disk:
@@ -59,7 +59,7 @@ class Node:
     async def start(self) -> System:
         """Its system; started if there is none. A checkpoint."""
         if self.system is None:
-            await self._nodes.nursery.start(self._live, name=f"node {self.name}")
+            await self._nodes.nursery.start(self._live, name=f"histrio node {self.name}")
         assert self.system is not None
         return self.system
 
@@ -74,7 +74,7 @@ class Node:
         """
         self.driver.sever()
         self._nodes.crashed(self.name)
-        if self._scope is not None and self._ended is not None:
+        if self._scope is not None:
             self._scope.cancel()
             with trio.CancelScope(shield=True):
                 await self._ended.wait()
@@ -90,11 +90,13 @@ class Node:
 
     async def _live(self, task_status: trio.TaskStatus[None]) -> None:
         self._ended = trio.Event()
+        self._leaves = trio.Event()
         try:
             with trio.CancelScope() as self._scope:
-                async with open_system(self.name, driver=self.driver) as self.system:
+                async with open_system(self.name, driver=self.driver) as system:
+                    self.system = system
                     task_status.started()
-                    await trio.sleep_forever()
+                    await self._leaves.wait()
         except Exception:
             if not self._scope.cancel_called:
                 raise
@@ -102,18 +104,39 @@ class Node:
             self.system = self._scope = None
             self._ended.set()
 
+    async def stop(self) -> None:
+        """Stop its actors in order, and wait for their end."""
+        if self.system is not None:
+            self._leaves.set()
+            await self._ended.wait()
+
 
 @final
 class Nodes:
     """All machines of one world."""
 
-    def __init__(self, simulation: Simulation, nursery: trio.Nursery, faults: Faults, image: Image | None) -> None:
+    nursery: trio.Nursery
+
+    def __init__(self, simulation: Simulation, faults: Faults, image: Image | None) -> None:
         self.simulation: Final = simulation
-        self.nursery: Final = nursery
         self.faults: Final = faults
         self.replaced: Final[dict[Callable[..., object], Callable[..., Awaitable[object]]]] = {}
         self._nodes: Final[dict[str, Node]] = {}
         self.own: Final = Node(self, "world", image)
+
+    def live_in(self, nursery: trio.Nursery) -> None:
+        """Their systems run there."""
+        self.nursery = nursery
+
+    def cut(self) -> None:
+        """Cut the power of the world's own machine, from within any call."""
+        self.own.driver.sever()
+        self.nursery.cancel_scope.cancel()
+
+    async def stop(self) -> None:
+        """Stop all that are up, the last first."""
+        for node in (*reversed(self._nodes.values()), self.own):
+            await node.stop()
 
     def node(self, name: str) -> Node:
         """The machine of that name."""

@@ -15,7 +15,7 @@ import trio
 from histrio.idle import IdleState, look
 from histrio.kinds import Lives
 from histrio.ref import Ref
-from histrio.system import System, open_system
+from histrio.system import System
 from histrio_kernel.default_driver import use_driver
 from histrio_kernel.driver import Disk, Net
 from histrio_kernel.simulation.errors import BrokenPromise, PowerCut
@@ -40,14 +40,12 @@ class World:
     """The world of one simulated run; `main(world)` is given it.
 
     Attributes:
-        system: the actors that `spawn` starts.
         simulation: the engine, for those who write checkers of their own.
         notes: what the world outside knows, and keeps when a machine crashes: acknowledged writes, for example.
     """
 
-    def __init__(self, simulation: Simulation, nodes: Nodes, system: System) -> None:
+    def __init__(self, simulation: Simulation, nodes: Nodes) -> None:
         self.simulation: Final = simulation
-        self.system: Final = system
         self.notes: Final[list[object]] = []
         self._nodes: Final = nodes
         self._machine: Final = nodes.own
@@ -56,7 +54,11 @@ class World:
 
     async def spawn(self, cls: Callable[[*Ts], Lives[M]], *args: *Ts, name: str | None = None) -> Ref[M]:
         """Start an actor at the top of the world's own system; see `System.spawn`."""
-        return await self.system.spawn(cls, *args, name=name)
+        return await self._machine.spawn(cls, *args, name=name)
+
+    async def start(self) -> System:
+        """The system that `spawn` uses; opened by the first of either. A checkpoint."""
+        return await self._machine.start()
 
     @property
     def now(self) -> float:
@@ -177,38 +179,35 @@ async def in_world(
     Raises:
         PowerCut: the plan has cut it.
     """
-    error: BaseException | None = None
-    values: list[T] = []
-    async with trio.open_nursery() as nursery:
-        nodes = Nodes(simulation, nursery, faults, image)
+    nodes = Nodes(simulation, faults, image)
+    world = World(simulation, nodes)
+    simulation.who_waits.append(lambda: _waits(nodes))
+    try:
+        async with trio.open_nursery() as nursery:
+            nodes.live_in(nursery)
+            use_driver(nodes.own.driver)
+            if plan is not None:
+                plan(world, nodes.cut)
+            try:
+                return await main(world)
+            except Exception:
+                simulation.on_step = None  # what comes now is not what led there
+                raise
+            finally:
+                await nodes.stop()
+    except BaseExceptionGroup as group:
+        raise _the_one(group) from None
+    finally:
+        simulation.who_waits.pop()
+        if nodes.own.driver.has_no_power:
+            raise PowerCut("the power was cut, as planned")
 
-        def cut() -> None:
-            nodes.own.driver.sever()
-            nursery.cancel_scope.cancel()
 
-        use_driver(nodes.own.driver)
-        simulation.who_waits.append(lambda: _waits(nodes))
-        try:
-            async with open_system("world", driver=nodes.own.driver) as system:
-                nodes.own.system = system
-                world = World(simulation, nodes, system)
-                if plan is not None:
-                    plan(world, cut)
-                values.append(await main(world))
-        except trio.Cancelled:
-            raise
-        except BaseException as raised:
-            error = raised
-            simulation.on_step = None  # what comes now is not what led there
-        finally:
-            nodes.own.system = None
-            simulation.who_waits.pop()
-        nursery.cancel_scope.cancel()
-    if nodes.own.driver.has_no_power:
-        raise PowerCut("the power was cut, as planned")
-    if error is not None:
-        raise error
-    return values[0]
+def _the_one(group: BaseExceptionGroup) -> BaseException:
+    """The error itself, if a nursery that the user has not opened has put it in a group of one."""
+    one = group.exceptions[0] if len(group.exceptions) == 1 else group
+    one.__suppress_context__ = True
+    return one
 
 
 def _waits(nodes: Nodes) -> str:

@@ -393,7 +393,7 @@ class Simulation:
 
     def _tasks_that_wait(self) -> str:
         waits = [
-            f"\n  {task.name} waits at {_place(task)}"
+            f"\n  {self.name_of(self._ids[task])} waits at {_place(task)}"
             for task in self.steps.tasks()
             if not task.name.startswith(_SERVICES)
         ]
