@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -10,14 +11,15 @@ from histrio_kernel.driver import Driver
 
 __all__ = ["driver_of_this_run", "use_driver"]
 
-_DRIVER: Final[trio.lowlevel.RunVar[Driver]] = trio.lowlevel.RunVar("histrio driver")
+_DRIVER: Final[trio.lowlevel.RunVar[Callable[[], Driver]]] = trio.lowlevel.RunVar("histrio driver")
 
 
 def driver_of_this_run() -> Driver | None:
     """What somebody has set for this Trio run, such as the simulator; None for the real world."""
-    return _DRIVER.get(None)
+    make = _DRIVER.get(None)
+    return None if make is None else make()
 
 
-def use_driver(driver: Driver) -> None:
-    """Systems of this Trio run that are given no driver get this one, from now on."""
+def use_driver(driver: Callable[[], Driver]) -> None:
+    """Systems of this Trio run that are given no driver ask here for one, from now on."""
     _DRIVER.set(driver)

@@ -24,6 +24,7 @@ from tests.benchmarks import (
     report,
     ring,
     service,
+    simulating,
     spawning,
     state_machines,
     supervising,
@@ -47,6 +48,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *service.ROWS,
     *machines.ROWS,
     *state_machines.ROWS,
+    *simulating.ROWS,
 )
 
 WIDTH: Final = 140

@@ -36,10 +36,23 @@ class Node:
     def __init__(self, nodes: Nodes, name: str, image: Image | None = None) -> None:
         self.name: Final = name
         self._nodes: Final = nodes
-        self.driver = nodes.driver(name, image)
+        self._image: Final = image
+        self._driver: SimDriver | None = None
         self.system: System | None = None
         self._scope: trio.CancelScope | None = None
         self._ended = self._leaves = trio.Event()
+
+    @property
+    def driver(self) -> SimDriver:
+        """All that it has of the world; made when somebody needs it."""
+        if self._driver is None:
+            self._driver = self._nodes.driver(self.name, self._image)
+        return self._driver
+
+    @property
+    def has_no_power(self) -> bool:
+        """Whether it has crashed."""
+        return self._driver is not None and self._driver.has_no_power
 
     @property
     def disk(self) -> Disk:
@@ -84,7 +97,7 @@ class Node:
         """Start it with what a power cut has left on its disk: one of all the possible images. A checkpoint."""
         await self.crash()
         image = self._nodes.draw_image(self.driver.files)
-        self.driver = self._nodes.driver(self.name, image)
+        self._driver = self._nodes.driver(self.name, image)
         self._nodes.restarted(self.name)
         return await self.start()
 

@@ -185,7 +185,7 @@ async def in_world(
     try:
         async with trio.open_nursery() as nursery:
             nodes.live_in(nursery)
-            use_driver(nodes.own.driver)
+            use_driver(lambda: nodes.own.driver)
             if plan is not None:
                 plan(world, nodes.cut)
             try:
@@ -199,7 +199,7 @@ async def in_world(
         raise _the_one(group) from None
     finally:
         simulation.who_waits.pop()
-        if nodes.own.driver.has_no_power:
+        if nodes.own.has_no_power:
             raise PowerCut("the power was cut, as planned")
 
 

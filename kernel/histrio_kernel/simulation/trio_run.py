@@ -201,6 +201,26 @@ class _NoIO:
         )
 
 
+class _Hooks(dict[str, None]):
+    """Trio's table of instruments, of which we need one. Trio looks into its own six times a pass, and that is slow.
+
+    Whoever attaches an instrument to a simulated run gets Trio's own back, with ours in it.
+    """
+
+    def __init__(self, runner: Any, exited: Callable[[Task], None]) -> None:
+        super().__init__(task_exited=None)
+        self._runner: Final = runner
+        self._whole: Final = runner.instruments
+        self.call: Final = lambda _, task: exited(task)
+
+    def add_instrument(self, instrument: trio.abc.Instrument) -> None:
+        self._runner.instruments = self._whole
+        self._whole.add_instrument(instrument)
+
+    def remove_instrument(self, instrument: trio.abc.Instrument) -> None:
+        self._whole.remove_instrument(instrument)
+
+
 @final
 class StepByStep(trio.abc.Instrument):
     """Takes over one Trio run, from its first moment on.
@@ -233,13 +253,10 @@ class StepByStep(trio.abc.Instrument):
         if "deadline order" not in self.without:
             runner.deadlines = _Deadlines()
         self.deadlines = runner.deadlines
+        runner.instruments = _Hooks(runner, self._chooser.forget)
         if "generators" not in self.without:
             runner.asyncgens.alive = self._generators
         _OURS.add(runner)
-
-    def task_exited(self, task: Task) -> None:
-        """It needs no identity any more."""
-        self._chooser.forget(task)
 
     def wake_entry(self) -> None:
         """Somebody has called from outside of all tasks (`TrioToken.run_sync_soon`)."""
