@@ -72,6 +72,10 @@ TABLE: Final = (
     Row("state_programs",      40,  3_000,   50_000, "M7: drawn machines whose states have tasks, operations and children"),
     Row("given_up_waits",   2_000, 100_000, 1_000_000, "M6: waits of one machine that are given up"),
     Row("golden_share",        10,    100,      100, "golden cases, of 100, that an automaton without memory replays"),
+    Row("starve_seeds",        10,     50,      500, "D3: seeds under which priorities find who starves"),
+    Row("starve_misses",      100,  1_000,    1_000, "D3: runs in which chance does not find who starves"),
+    Row("strategy_seeds",      10,     50,      500, "D3: seeds under which a strategy finds a race"),
+    Row("explored_schedules",   60,  2_000,   50_000, "D3: schedules of each of our own programs that are explored"),
     Row("mutants",              0,  1_000,    1_000, "mutants to kill, at most"),
 )
 # fmt: on
