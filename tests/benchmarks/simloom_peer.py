@@ -8,7 +8,7 @@ import gc
 import sys
 import time
 
-import simloom  # pyright: ignore[reportMissingImports] - installed in an environment of its own
+import simloom  # type: ignore[import-not-found]  # pyright: ignore[reportMissingImports] - in an environment of its own
 
 
 async def main() -> int:
