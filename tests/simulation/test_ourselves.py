@@ -1,6 +1,6 @@
 """D3: Histrio's own promises under explored schedules: the turn, the inbox, supervisors, the scopes of states.
 
-Each program keeps a promise of the design whatever the schedule; each was seen to fail with a bug planted in it.
+Each program keeps a promise of the design whatever the schedule. That the search can fail is shown by one that does not.
 """
 
 from __future__ import annotations
@@ -225,3 +225,24 @@ def test_no_schedule_breaks_a_promise(program: Program, strategy: str) -> None:
 
     report.check()
     assert report.schedules > 1
+
+
+class Careless(Account):
+    """Gives the turn away in the middle of its critical piece."""
+
+    async def receive(self, message: int) -> int:
+        before = self.balance
+        await self.io(trio.lowlevel.checkpoint)
+        self.balance = before + message
+        self.handled.append(message)
+        return self.balance
+
+
+def test_a_handler_that_gives_its_turn_away_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D3: the same program with an actor that reads, waits and writes loses an update."""
+    monkeypatch.setattr("tests.simulation.test_ourselves.Account", Careless)
+
+    report = explore(turn, schedules=50)
+
+    assert report.failed
+    assert isinstance(report.error, AssertionError)

@@ -16,6 +16,7 @@ import attrs
 from outcome import Error
 
 from histrio.testing.faults import Faults
+from histrio.testing.quiet import quiet
 from histrio.testing.report import Report
 from histrio.testing.running import NO_FAULTS, Program
 from histrio.testing.world import World, in_world
@@ -95,7 +96,8 @@ def crash_points(
         if isinstance(ran.outcome, Error):
             raise ran.outcome.error
         return Report(False, None, 1, None, "", False)
-    return points.all(seed)
+    with quiet():
+        return points.all(seed)
 
 
 @attrs.define

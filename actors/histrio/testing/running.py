@@ -10,6 +10,7 @@ from outcome import Error, Value
 from histrio.testing.explaining import explain
 from histrio.testing.faults import Faults
 from histrio.testing.progress import progress
+from histrio.testing.quiet import quiet
 from histrio.testing.report import Report, Run
 from histrio.testing.world import World, in_world
 from histrio_kernel.simulation.choices import Strategy, Walk
@@ -137,7 +138,7 @@ def explore(
     def attempt(walk: Walk, value_seed: int) -> Ran[object]:
         return run_once(main, walk, value_seed, allowed, steps_max=steps_max)
 
-    with progress(schedules) as on_run:
+    with quiet(), progress(schedules) as on_run:
         search = Search(attempt, chosen, seed, schedules, seconds, on_run, shrinks=shrinks)
         found = search.run()
     assumed = tuple(getattr(chosen, "assumed", ()))
@@ -145,10 +146,13 @@ def explore(
         return Report(False, None, search.runs, None, "", search.complete, assumed if search.complete else ())
     assert isinstance(found.ran.outcome, Error)
     token = write_token(found.shrunk)
-    text = explain(
-        lambda walk, prepare: run_once(main, walk, found.shrunk.seed, allowed, steps_max=steps_max, prepare=prepare),
-        found.shrunk,
-    )
+    with quiet():
+        text = explain(
+            lambda walk, prepare: run_once(
+                main, walk, found.shrunk.seed, allowed, steps_max=steps_max, prepare=prepare
+            ),
+            found.shrunk,
+        )
     return Report(True, found.ran.outcome.error, found.schedules, token, text, False)
 
 
