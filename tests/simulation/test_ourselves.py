@@ -5,6 +5,7 @@ Each program keeps a promise of the design whatever the schedule. That the searc
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Awaitable, Callable
 
@@ -23,7 +24,14 @@ Program = Callable[[World], Awaitable[None]]
 # -- the turn -----------------------------------------------------------------------------------------------------------
 
 
-class Account(histrio.Actor[int]):
+@attrs.frozen
+class Pay(histrio.Request[int]):
+    """So much."""
+
+    amount: int
+
+
+class Account(histrio.Actor[Pay]):
     """Counts in two steps, with a wait between messages but none inside a critical piece."""
 
     def __init__(self) -> None:
@@ -31,16 +39,17 @@ class Account(histrio.Actor[int]):
         self.inside = 0
         self.handled: list[int] = []
 
-    async def receive(self, message: int) -> int:
+    @histrio.handler(Pay)
+    async def pay(self, message: Pay) -> int:
         self.enter()
         before = self.balance
         await trio.lowlevel.checkpoint()  # a plain await: it keeps the turn (A3)
         assert self.inside == 1, "two handlers ran at once"
-        self.balance = before + message
+        self.balance = before + message.amount
         self.leave()
         await self.io(trio.lowlevel.checkpoint)  # gives it away (A2)
         self.enter()
-        self.handled.append(message)
+        self.handled.append(message.amount)
         self.leave()
         return self.balance
 
@@ -60,7 +69,7 @@ async def turn(world: World) -> None:
 
     async def asker(amount: int, patience_s: float) -> None:
         with trio.move_on_after(patience_s):
-            await account.ask(amount)
+            await account.ask(Pay(amount))
 
     async with trio.open_nursery() as nursery:
         for amount in range(1, 6):
@@ -146,10 +155,8 @@ async def supervised(world: World) -> None:
     answered: list[int] = []
 
     async def asker(number: int) -> None:
-        try:
+        with contextlib.suppress(histrio.ActorFailed, histrio.ActorStopped):
             await worker.ask(Work(number))
-        except (histrio.ActorFailed, histrio.ActorStopped):
-            pass
         answered.append(number)
 
     async with trio.open_nursery() as nursery:
@@ -230,11 +237,12 @@ def test_no_schedule_breaks_a_promise(program: Program, strategy: str) -> None:
 class Careless(Account):
     """Gives the turn away in the middle of its critical piece."""
 
-    async def receive(self, message: int) -> int:
+    @histrio.handler(Pay)
+    async def pay(self, message: Pay) -> int:
         before = self.balance
         await self.io(trio.lowlevel.checkpoint)
-        self.balance = before + message
-        self.handled.append(message)
+        self.balance = before + message.amount
+        self.handled.append(message.amount)
         return self.balance
 
 

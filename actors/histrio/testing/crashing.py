@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeVar
 
@@ -156,10 +157,8 @@ class _Points:
 
             world.files.boundary = boundary
 
-        try:
+        with contextlib.suppress(PowerCut):
             await in_world(simulation, self.main, self.faults, plan=plan)
-        except PowerCut:
-            pass
         (world,) = lives
         found = await self._recovered(simulation, world.files)
         if self.check(world.notes, found) is False:

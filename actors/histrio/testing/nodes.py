@@ -104,14 +104,15 @@ class Node:
     async def _live(self, task_status: trio.TaskStatus[None]) -> None:
         self._ended = trio.Event()
         self._leaves = trio.Event()
+        self._scope = scope = trio.CancelScope()
         try:
-            with trio.CancelScope() as self._scope:
+            with scope:
                 async with open_system(self.name, driver=self.driver) as system:
                     self.system = system
                     task_status.started()
                     await self._leaves.wait()
         except Exception:
-            if not self._scope.cancel_called:
+            if not scope.cancel_called:
                 raise
         finally:
             self.system = self._scope = None

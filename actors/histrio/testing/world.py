@@ -16,6 +16,8 @@ from histrio.idle import IdleState, look
 from histrio.kinds import Lives
 from histrio.ref import Ref
 from histrio.system import System
+from histrio.testing.faults import Faults
+from histrio.testing.nodes import Node, Nodes
 from histrio_kernel.default_driver import use_driver
 from histrio_kernel.driver import Disk, Net
 from histrio_kernel.simulation.errors import BrokenPromise, PowerCut
@@ -23,9 +25,6 @@ from histrio_kernel.simulation.files import SimFiles
 from histrio_kernel.simulation.images import Image
 from histrio_kernel.simulation.run import Simulation
 from histrio_kernel.simulation.trio_idle import wait_all_tasks_blocked
-
-from histrio.testing.faults import Faults
-from histrio.testing.nodes import Node, Nodes
 
 __all__ = ["World", "in_world"]
 

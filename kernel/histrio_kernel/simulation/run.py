@@ -44,6 +44,7 @@ from histrio_kernel.simulation.trio_run import (
 __all__ = ["STEPS_MAX", "Completion", "Ran", "Simulation"]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 STEPS_MAX: Final = 1_000_000
 """Steps of one run; then it is `Unsettled`."""
@@ -67,7 +68,7 @@ class Completion:
 
 
 @attrs.frozen
-class Ran(Generic[T]):
+class Ran(Generic[T_co]):
     """What became of a run.
 
     Attributes:
@@ -78,7 +79,7 @@ class Ran(Generic[T]):
         virtual_seconds: what the clock read in the end.
     """
 
-    outcome: Outcome[T] = attrs.field(repr=False)
+    outcome: Outcome[T_co] = attrs.field(repr=False)
     packed: Sequence[int] = attrs.field(repr=False)
     trace: bytes = attrs.field(repr=False)
     steps: int
