@@ -51,7 +51,19 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
         "machine.around",
         "belonging",
     ),
-    ("asks", "entries", "overflow", "inbox", "channels", "driver", "engine", "real", "log", "log_format"),
+    (
+        "asks",
+        "entries",
+        "overflow",
+        "inbox",
+        "channels",
+        "driver",
+        "default_driver",
+        "engine",
+        "real",
+        "log",
+        "log_format",
+    ),
     ("account", "gate", "turn", "visiting", "settings", "handling", "lane"),
     ("io", "doors"),
     ("machine.shell", "incarnation", "cell", "stuck", "loop_watchdog", "watchdog"),
@@ -79,7 +91,7 @@ LONG: Final[dict[str, str]] = {
 # The numbered promises of the design that the code has reached.
 PROMISES: Final = tuple(
     f"{section}{number}"
-    for section, last in (("A", 18), ("F", 9), ("E", 4), ("S", 9), ("M", 12))
+    for section, last in (("A", 18), ("F", 9), ("E", 4), ("S", 9), ("M", 12), ("D", 6))
     for number in range(1, last + 1)
 )
 

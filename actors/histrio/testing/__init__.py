@@ -7,6 +7,5 @@ from histrio.testing.report import Run as Run
 from histrio.testing.running import explore as explore
 from histrio.testing.running import replay as replay
 from histrio.testing.running import simulate as simulate
-from histrio.testing.sim_test import sim_given as sim_given
 from histrio.testing.sim_test import sim_test as sim_test
 from histrio.testing.world import World as World

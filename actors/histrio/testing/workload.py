@@ -1,0 +1,90 @@
+"""Hypothesis draws what a simulated test does, the simulator in which order it happens (D6). Needs the extra `testing`."""
+
+# Design note
+# -----------
+# Hypothesis owns the workload and the simulator the schedule (D6): each example is explored under schedules of its own,
+# whose seed comes from the example and is not drawn, so the two never shrink against each other. Hypothesis shrinks the
+# workload first; the schedule of the example that it settles on is shrunk last.
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Awaitable, Callable
+
+import hypothesis
+from hypothesis.strategies import SearchStrategy
+
+from histrio.testing.faults import Faults
+from histrio.testing.report import Report
+from histrio.testing.running import explore
+from histrio.testing.sim_test import becomes_plain, parameters_of
+from histrio_kernel.simulation.choices import Strategy
+from histrio_kernel.simulation.run import STEPS_MAX
+
+__all__ = ["sim_given"]
+
+
+def sim_given(
+    schedules: int = 30,
+    *,
+    strategy: str | Strategy = "mix",
+    faults: Faults | None = None,
+    steps_max: int = STEPS_MAX,
+    settings: hypothesis.settings | None = None,
+    **given: SearchStrategy[object],
+) -> Callable[[Callable[..., Awaitable[object]]], Callable[..., None]]:
+    """Make a test of `async def test(world, **drawn)`: Hypothesis draws the workload, the simulator the schedules (D6).
+
+    Args:
+        schedules: how many schedules of each example.
+        strategy: as for `explore`.
+        faults: what may go wrong.
+        steps_max: a run that takes more steps is `Unsettled`.
+        settings: Hypothesis's settings of this test; a `@settings` above it would not be seen.
+        given: strategies of Hypothesis, by the names of the test's parameters.
+
+    Examples:
+        >>> from hypothesis import settings, strategies as st
+        >>> from histrio.testing import World
+        >>> few = settings(max_examples=5, database=None, deadline=None)
+        >>> @sim_given(schedules=5, settings=few, numbers=st.lists(st.integers()))
+        ... async def test_sum(world: World, numbers: list[int]) -> None:
+        ...     assert sum(numbers) == sum(reversed(numbers))
+        >>> test_sum()
+    """
+
+    def decorate(test: Callable[..., Awaitable[object]]) -> Callable[..., None]:
+        failed: list[dict[str, object]] = []
+        parameters = [each for each in parameters_of(test) if each.name not in given]
+
+        def search(drawn: dict[str, object], *, shrinks: bool) -> Report:
+            seed = zlib.crc32(repr(sorted(drawn.items())).encode())
+            return explore(
+                lambda world: test(world=world, **drawn),
+                schedules, None, seed, strategy, faults, steps_max=steps_max, shrinks=shrinks,
+            )  # fmt: skip
+
+        def example(**drawn: object) -> None:
+            report = search(drawn, shrinks=False)
+            if report.error is not None:
+                failed[:] = [drawn]
+                raise report.error
+
+        becomes_plain(example, [each.replace(kind=each.KEYWORD_ONLY) for each in parameters_of(test)])
+        example.__name__, example.__doc__, example.__module__ = test.__name__, test.__doc__, test.__module__
+        drawing = (settings or hypothesis.settings())(hypothesis.given(**given)(example))
+
+        @functools.wraps(test)
+        def run(**fixtures: object) -> None:
+            try:
+                drawing(**fixtures)
+            except BaseException as error:
+                if failed:
+                    error.add_note(str(search(failed[0], shrinks=True)))
+                raise
+
+        becomes_plain(run, parameters)
+        return run
+
+    return decorate
