@@ -10,9 +10,11 @@ __all__ = [
     "Deadlock",
     "EscapedSimulation",
     "Nondeterministic",
+    "NotSealed",
     "PowerCut",
     "SimUnsupportedTrio",
     "SimulationError",
+    "Unreachable",
     "Unsettled",
     "WalkFailed",
 ]
@@ -57,5 +59,16 @@ class Nondeterministic(SimulationError):
     """One tape led to two different runs, so no failure could be repeated. The text shows where they part."""
 
 
+class NotSealed(SimulationError, TypeError):
+    """An actor says that it is sealed, and shares something that can change. The text names what, and where it was found."""
+
+
 class BadToken(SimulationError, ValueError):
     """A token cannot be read, was made elsewhere, or does not fit the program any more."""
+
+
+class Unreachable(HistrioError):
+    """Another node has not answered: the message or its answer was lost or late, or that node has crashed.
+
+    Whether the message was handled cannot be known, so send again only what may be done twice.
+    """
