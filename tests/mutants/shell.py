@@ -27,8 +27,8 @@ SHELL: Final = (
     Mutant(
         "nobody-tells-the-waits",
         WAITS,
-        "        self._body.flags |= HEARD\n        place = self._places.get(at)\n",
-        "        place = self._places.get(at)\n",
+        "                self._body.flags |= HEARD\n                self._places[at] = wait\n",
+        "                self._places[at] = wait\n",
         "a machine tells of its transitions while somebody waits (M6)",
         "tests/machine/shell/test_waits.py",
     ),

@@ -49,7 +49,7 @@ def run_in(directory: Path, *tests: str, hangs_s: float = HANGS_S) -> tuple[int 
         )
     except subprocess.TimeoutExpired:
         return None, "it ran for ever"
-    return done.returncode, done.stdout + done.stderr
+    return done.returncode, f"{done.stdout}\n{done.stderr}"
 
 
 def mutate(directory: Path, mutant: Mutant) -> None:
