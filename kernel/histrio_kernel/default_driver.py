@@ -11,13 +11,16 @@ from histrio_kernel.driver import Driver
 
 __all__ = ["driver_of_this_run", "use_driver"]
 
-_DRIVER: Final[trio.lowlevel.RunVar[Callable[[], Driver]]] = trio.lowlevel.RunVar("histrio driver")
+_DRIVER: Final[trio.lowlevel.RunVar[Callable[[], Driver | None]]] = trio.lowlevel.RunVar("histrio driver")
 
 
 def driver_of_this_run() -> Driver | None:
     """What somebody has set for this Trio run, such as the simulator; None for the real world."""
-    make = _DRIVER.get(None)
-    return None if make is None else make()
+    return _DRIVER.get(_no_driver)()
+
+
+def _no_driver() -> Driver | None:
+    return None
 
 
 def use_driver(driver: Callable[[], Driver]) -> None:

@@ -9,6 +9,7 @@ __all__ = [
     "BrokenPromise",
     "Deadlock",
     "EscapedSimulation",
+    "LeakedTasks",
     "Nondeterministic",
     "NotSealed",
     "PowerCut",
@@ -53,6 +54,10 @@ class PowerCut(SimulationError):
 
 class BrokenPromise(SimulationError, AssertionError):
     """What should always hold did not, or what should come in the end did not come."""
+
+
+class LeakedTasks(BrokenPromise):
+    """The program has returned, and tasks that it began have not ended. The text names them."""
 
 
 class Nondeterministic(SimulationError):

@@ -1,57 +1,82 @@
 """What must not happen inside a simulation: a way to the real world that goes past the driver.
 
-Python itself tells of such calls (`sys.addaudithook`); what it does not tell of is wrapped while a simulation runs.
+Python itself tells of such calls (`sys.addaudithook`); what it does not tell of is wrapped while simulations run.
 """
 
 # Design note
 # -----------
 # An audit hook cannot be taken away again, so one is installed with the first simulation, and looks whether the thread
-# that calls is inside of one. It sees sockets, threads and processes however they come about, also in libraries that
-# know nothing of Trio. Threads and signal handlers are begun without Python's telling.
+# that calls is inside of one. It sees sockets and processes however they come about, also in libraries that know nothing
+# of Trio. Signal handlers are set, and in Python 3.11 threads are begun, without Python's telling.
+#
+# What a library does for the program is told by the program's own line: that of its own files, not of an installed package.
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator
+import traceback
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from histrio_kernel.simulation.errors import EscapedSimulation
+from histrio_kernel.simulation.shared_change import swapped
 
-__all__ = ["INSTEAD", "call_site", "escaped", "no_escape"]
+__all__ = ["A_PROCESS", "A_THREAD", "INSTEAD", "escaped", "line_of_program", "no_escape"]
 
 A_THREAD: Final = ("a real thread", "self.io.thread(fn)")
+A_PROCESS: Final = ("a real process", "self.io.process(fn), or a fake given by world.replace")
+_THE_RESOLVER: Final = ("the real resolver", "self.io.net.connect with the name of a node")
+_A_SIGNAL: Final = ("a signal handler", "a message, or an event of the test")
 
 INSTEAD: Final = {
     "socket.__new__": ("a real socket", "self.io.net"),
-    "socket.getaddrinfo": ("the real resolver", "self.io.net.connect with the name of a node"),
-    "socket.gethostbyname": ("the real resolver", "self.io.net.connect with the name of a node"),
-    "subprocess.Popen": ("a real process", "self.io.process(fn), or a fake given by world.replace"),
-    "os.posix_spawn": ("a real process", "self.io.process(fn), or a fake given by world.replace"),
-    "os.fork": ("a real process", "self.io.process(fn), or a fake given by world.replace"),
-    "os.system": ("a real process", "self.io.process(fn), or a fake given by world.replace"),
+    "socket.getaddrinfo": _THE_RESOLVER,
+    "socket.getnameinfo": _THE_RESOLVER,
+    "socket.gethostbyname": _THE_RESOLVER,
+    "socket.gethostbyaddr": _THE_RESOLVER,
+    "_thread.start_new_thread": A_THREAD,
+    "_thread.start_joinable_thread": A_THREAD,
+    "subprocess.Popen": A_PROCESS,
+    "os.posix_spawn": A_PROCESS,
+    "os.fork": A_PROCESS,
+    "os.forkpty": A_PROCESS,
+    "os.exec": A_PROCESS,
+    "os.system": A_PROCESS,
+    "os.kill": ("a real signal", "a message"),
     "time.sleep": ("real time", "await self.io.clock.sleep(seconds)"),
 }
 """What Python calls such a thing; what it is; and what to use instead."""
 
 _HERE: Final = threading.local()
-_OWN: Final = ("histrio_kernel", "histrio", "trio", "outcome")
+_NOT_THE_PROGRAM: Final = frozenset({"histrio_kernel", "histrio", "trio", "outcome"}) | sys.stdlib_module_names
+_INSTALLED: Final = ("site-packages", "dist-packages")
 
 
-def call_site(frame: FrameType | None) -> str:
-    """The line of the program that a call comes from: the innermost that is neither ours, Trio's nor Python's."""
-    first = frame
-    while frame is not None:
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in _OWN and package not in sys.stdlib_module_names:
-            return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
-        if package == "__main__":
-            return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
-        frame = frame.f_back
-    return "an unknown place" if first is None else f"{first.f_code.co_filename}:{first.f_lineno}"
+Frames = Sequence[tuple[FrameType, int]]
+"""Frames and their lines, the innermost first."""
+
+
+def line_of_program(frames: Frames) -> str:
+    """The innermost line that is neither ours, Trio's nor Python's, and better none of an installed package."""
+    theirs = [each for each in frames if _package(each[0]) not in _NOT_THE_PROGRAM]
+    own = (each for each in theirs if not any(part in each[0].f_code.co_filename for part in _INSTALLED))
+    for frame, line in (*own, *theirs, *frames):
+        return f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+    return ""
+
+
+def _call_site() -> str:
+    return line_of_program([*traceback.walk_stack(None)])
+
+
+def _package(frame: FrameType) -> str:
+    name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return "" if name == "__main__" else name
 
 
 def escaped(what: str, instead: str) -> EscapedSimulation | None:
@@ -63,8 +88,7 @@ def escaped(what: str, instead: str) -> EscapedSimulation | None:
     if tell is None:
         return None
     error = EscapedSimulation(
-        f"{what} inside of a simulation, at {call_site(sys._getframe(2))}: it can be neither chosen nor repeated. "
-        f"Use {instead}"
+        f"{what} inside of a simulation, at {_call_site()}: it can be neither chosen nor repeated. Use {instead}"
     )
     tell(error)
     return error
@@ -75,34 +99,41 @@ def _hook(event: str, _: object) -> None:
         raise error
 
 
-_installed: list[bool] = []
-
-
-@contextmanager
-def no_escape(tell: Callable[[EscapedSimulation], None]) -> Generator[None]:
-    """Inside the block a way to the real world raises, and is told, in this thread."""
-    if not _installed:
-        sys.addaudithook(_hook)
-        _installed.append(True)
-    real_signal, real_start = signal.signal, threading.Thread.start
-    _HERE.tell = tell
-
-    def no_signal(*args: object) -> object:
-        error = escaped("a signal handler", "a message, or an event of the test")
+def _no_signal(real: Callable[..., object]) -> Callable[..., object]:
+    def set_handler(*args: object) -> object:
+        error = escaped(*_A_SIGNAL)
         if error is not None:
             raise error
-        return real_signal(*args)  # type: ignore[arg-type]  # they are those of signal.signal
+        return real(*args)
 
-    def no_start(thread: threading.Thread) -> None:
+    return set_handler
+
+
+def _no_start(real: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    def start(self: threading.Thread) -> None:
         error = escaped(*A_THREAD)
         if error is not None:
             raise error
-        real_start(thread)
+        real(self)
 
-    signal.signal = no_signal  # type: ignore[assignment]
-    threading.Thread.start = no_start  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        signal.signal, threading.Thread.start = real_signal, real_start  # type: ignore[method-assign]
-        _HERE.tell = None
+    return start
+
+
+# `signal.signal` calls it, and so does who has imported that by name.
+_SIGNALS: Final = swapped(importlib.import_module("_signal"), signal.signal.__name__, _no_signal)
+_THREADS: Final = swapped(threading.Thread, "start", _no_start)
+_hooked: Final[list[bool]] = []
+
+
+@contextmanager
+def no_escape(tell: Callable[[EscapedSimulation], Any]) -> Generator[None]:
+    """Inside the block a way to the real world raises, and is told, in this thread and no other."""
+    if not _hooked:
+        sys.addaudithook(_hook)
+        _hooked.append(True)
+    with _SIGNALS.hold(), _THREADS.hold():
+        _HERE.tell = tell
+        try:
+            yield
+        finally:
+            _HERE.tell = None

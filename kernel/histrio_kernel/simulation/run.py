@@ -15,30 +15,29 @@ Invariant: between two steps nothing happens. What the program asks of its world
 from __future__ import annotations
 
 import hashlib
-import struct
-import zlib
 from array import array
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from random import Random
 from typing import Final, Generic, TypeVar, final
 
 import attrs
 import trio
-from outcome import Outcome, capture
+from outcome import Error, Outcome, capture
 from trio.lowlevel import Abort, Task
 
-from histrio_kernel.errors import split_cancelled
 from histrio_kernel.simulation.choices import CLOCK, Step, Tape, Walk
-from histrio_kernel.simulation.errors import Deadlock, EscapedSimulation, Unsettled, WalkFailed
+from histrio_kernel.simulation.errors import Deadlock, LeakedTasks, Unsettled, WalkFailed
 from histrio_kernel.simulation.escapes import no_escape
+from histrio_kernel.simulation.telling import SERVICES, busiest, ends_all, is_histrios, is_service, place_of
+from histrio_kernel.simulation.trace import DECISION, WAYS_MAX, name_entry, time_entry
+from histrio_kernel.simulation.trio_canary import check_trio
+from histrio_kernel.simulation.trio_idle import wait_all_tasks_blocked
 from histrio_kernel.simulation.trio_run import (
     SimClock,
     StepByStep,
     deadline_owners,
     first_deadline,
     run_step_by_step,
-    stack_of,
 )
 
 __all__ = ["STEPS_MAX", "Completion", "Ran", "Simulation"]
@@ -48,10 +47,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 STEPS_MAX: Final = 1_000_000
 """Steps of one run; then it is `Unsettled`."""
-_WINDOW: Final = 1_000  # of the last steps, in which we look for what keeps a run busy
 _ENDING_MAX: Final = 100_000  # steps in which a failed run must unwind
-_SERVICES: Final = "histrio "
-"""How the names of tasks begin that look after a system: they wait for ever, and alone they are no reason to go on."""
+_INSIST_MAX: Final = 1_000  # times that whoever shields itself is unshielded; after that an error is thrown at it
 _IDLE_MOVES_MAX: Final = 8
 """So often the clock moves for services alone; then nothing else will ever happen."""
 
@@ -84,7 +81,7 @@ class Ran(Generic[T_co]):
     trace: bytes = attrs.field(repr=False)
     steps: int
     virtual_seconds: float
-    names: Mapping[int, str] = attrs.field(factory=dict, repr=False)
+    names: Mapping[int, str] = attrs.field(factory=dict[int, str], repr=False)
     """What those were called who took part, by identity."""
 
     @property
@@ -95,7 +92,7 @@ class Ran(Generic[T_co]):
     @property
     def identities(self) -> tuple[int, ...]:
         """Those who took part, in the order of their first steps, those of a system's own services last."""
-        mine = [number for number, name in self.names.items() if not name.startswith(_SERVICES)]
+        mine = [number for number, name in self.names.items() if not name.startswith(SERVICES)]
         return (*mine, *(number for number in self.names if number not in mine))
 
     @property
@@ -143,6 +140,8 @@ class Simulation:
         self.random: Final = Random(seed)
         self.steps: Final = StepByStep(self, self.clock, without)
         self.on_step = on_step
+        self.on_turn: Callable[[int], None] | None = None
+        """Called with the identity of whoever goes on next, before it does; it costs."""
         self.on_choice: Callable[[Sequence[int], int], None] | None = None
         """Called with the options of each choice and the index that was chosen, for reports."""
         self.watched: Final[list[Callable[[], None]]] = []
@@ -165,26 +164,44 @@ class Simulation:
         self._scope: Final = trio.CancelScope()
         self._error: BaseException | None = None
         self._ending = False
+        self._walk_is_over = False
         self._unwound = 0
+        self._insisted = 0
         self._idle_moves = 0
 
     def run(self, main: Callable[[], Awaitable[T]]) -> Ran[T]:
-        """Run the program. What it raises is in the result; only what is wrong with Trio itself is raised here."""
+        """Run the program. What it raises is in the result.
+
+        A walk that has a method `begins` is given this object first, so that it can look at more than the options.
+
+        Raises:
+            SimUnsupportedTrio: no program can be simulated with this Trio.
+            SimulationError: this is called from within a Trio run.
+            KeyboardInterrupt: somebody wants all to end. So does `SystemExit`, and what no `Exception` of a walk is.
+        """
+        check_trio()
+        begins: Callable[[Simulation], None] | None = getattr(self.walk, "begins", None)
+        if begins is not None:
+            begins(self)
 
         async def everything() -> T:
             with no_escape(self.fail):
                 try:
                     with self._scope:
-                        return await main()
+                        value = await main()
+                        await self._nothing_is_left()
+                        return value
                 finally:
                     self._ending = True
                     await self.steps.close_generators()
             assert self._error is not None, "only a failed run is cancelled"
             raise self._error
 
-        outcome = capture(run_step_by_step, self.steps, everything)
+        outcome: Outcome[T] = capture(run_step_by_step, self.steps, everything)
         if self._error is not None:
-            outcome = capture(_raise, self._error)
+            outcome = Error(self._error)
+        if isinstance(outcome, Error) and (self._walk_is_over or ends_all(outcome.error)):
+            raise outcome.error
         return Ran(outcome, self.tape, self._trace.tobytes(), self.steps.steps, self.clock.now, self._names)
 
     def fail(self, error: BaseException) -> None:
@@ -193,6 +210,25 @@ class Simulation:
             self._ending = True
             self._error = error
             self._scope.cancel()
+
+    async def _nothing_is_left(self) -> None:
+        """The program has returned, so what it began has to be over.
+
+        Raises:
+            LeakedTasks: something is not.
+        """
+        me = trio.lowlevel.current_task()
+
+        def left() -> list[str]:
+            return [task.name for task in self.steps.tasks() if task is not me and not is_histrios(task)]
+
+        if left():
+            await wait_all_tasks_blocked()  # Trio closes what was collected in tasks of its own
+            if found := left():
+                raise LeakedTasks(
+                    f"the program has returned, and has left behind: {', '.join(found)}. A task that is to end with it "
+                    "belongs into a nursery"
+                )
 
     # -- what the simulated world asks -------------------------------------------------------------------------------
 
@@ -230,15 +266,16 @@ class Simulation:
         """One of so many ways; 0 is the one without a fault, and the only one once the run is over."""
         if ways < 2 or self._ending or not self.faults:
             return 0
+        assert ways <= WAYS_MAX, ways
         try:
             chosen = self.walk.decide(ways)
             _check(chosen, ways)
         except BaseException as error:
-            self.fail(_walk_failed(error))
+            self._walk_fails(error)
             return 0
         self.tape.append((ways << 17) | (chosen << 1) | 1)
         self.decided.append((len(self.tape) - 1, label))
-        self._trace.append((ways << 48) | (chosen << 32) | 0xFFFF_FFFF)
+        self._trace.append((ways << 48) | (chosen << 32) | DECISION)
         if chosen and self.on_step is not None:
             self.on_step(f"{label} ({chosen} of {ways})", len(self.tape) - 1, chosen)
         return chosen
@@ -262,14 +299,14 @@ class Simulation:
 
     def _choose(self) -> None:
         """One step. Written out, because every step of every run pays for it."""
-        steps, waiting, ids = self.steps, self._waiting, self._ids
-        queue = steps.queue
+        steps, waiting, ids = self.steps, self._waiting, self._ids.__getitem__
+        queue, next_deadline = steps.queue, steps.next_deadline
         if self.watched:
             self._watch()
         while not self._ending:
-            options = [ids[task] for task in steps.in_queue(queue)]
+            options = [*map(ids, steps.in_queue(queue))]
             ready = len(options)
-            deadline = steps.next_deadline() if steps.deadlines._heap else _NEVER
+            deadline = next_deadline()
             if not ready and not waiting and (steps.timeout <= 0 or steps.somebody_waits_for_idle):
                 return  # a deadline is due, or somebody waits for just this
             if waiting:
@@ -278,6 +315,9 @@ class Simulation:
                 options.append(CLOCK)
             ways = len(options)
             if ways > 1:
+                if ways > WAYS_MAX:
+                    del options[WAYS_MAX:]
+                    ways = WAYS_MAX
                 index = self._pick(options)
                 if self._ending:
                     break
@@ -288,11 +328,13 @@ class Simulation:
                 break
             identity = options[index]
             self._trace.append((ways << 48) | (index << 32) | identity)
+            if self.on_turn is not None:
+                self.on_turn(identity)
             if self.on_step is not None:
                 self.on_step(self._what(identity, deadline), len(self.tape) - 1 if ways > 1 else -1, index)
             if index < ready:
                 if steps.steps >= self._steps_max:
-                    self.fail(Unsettled(self._busy()))
+                    self.fail(Unsettled(self._unsettled()))
                     break
                 if identity not in self._services:
                     self._idle_moves = 0
@@ -302,6 +344,8 @@ class Simulation:
                 self._move_clock(deadline, ready or len(waiting))
                 return
             self._complete(waiting.pop(identity))
+            if self.watched:
+                self._watch()
         self._unwind()
 
     def _pick(self, options: list[int]) -> int:
@@ -310,12 +354,22 @@ class Simulation:
             index = self.walk.pick(options)
             _check(index, ways)
         except BaseException as error:
-            self.fail(_walk_failed(error))
+            self._walk_fails(error)
             return 0
         self.tape.append((ways << 17) | (index << 1))
         if self.on_choice is not None:
             self.on_choice(options, index)
         return index
+
+    def _walk_fails(self, error: BaseException) -> None:
+        """End the run; what is no `Exception`, such as Control-C, ends all that the walk belongs to."""
+        if isinstance(error, Exception):
+            failed = WalkFailed(f"the strategy failed at a choice: {type(error).__name__}: {error}")
+            failed.__cause__ = error
+            self.fail(failed)
+        else:
+            self._walk_is_over = not self._ending
+            self.fail(error)
 
     def _watch(self) -> None:
         for check in tuple(self.watched):
@@ -328,9 +382,13 @@ class Simulation:
         """What somebody is called who takes part."""
         return self._names.get(identity, "the clock")
 
+    def completion(self, identity: int) -> Completion | None:
+        """What was asked of the simulated world and is not done yet; None if that identity is somebody else's."""
+        return self._waiting.get(identity)
+
     def next_program_deadline(self, but: Collection[Task] = ()) -> float:
         """When time alone will let the program go on: the first deadline that is no service's; infinite if none is."""
-        return first_deadline(self.steps, lambda task: task not in but and not task.name.startswith(_SERVICES))
+        return first_deadline(self.steps, lambda task: task not in but and not is_service(task))
 
     def _what(self, identity: int, deadline: float) -> str:
         """What a step is called in reports."""
@@ -348,17 +406,23 @@ class Simulation:
                 self.fail(Deadlock(self._deadlock()))
                 return
         self.clock.now = max(self.clock.now, deadline)
-        self._trace.append(struct.unpack("<Q", struct.pack("<d", self.clock.now))[0])
+        self._trace.append(time_entry(self.clock.now))
 
     def _new_task(self, task: Task) -> int:
         """An identity for a task that is seen for the first time; its name is part of the trace."""
         self._born += 1
-        name = _MAIN if self.steps.is_main(task) else task.name.partition(" at 0x")[0]
+        name = self._called(task)
         self._names[self._born] = name
-        if name.startswith(_SERVICES):
+        if name.startswith(SERVICES):
             self._services.add(self._born)
-        self._trace.append((zlib.crc32(name.encode()) << 32) | self._born)
+        self._trace.extend((self._born, name_entry(name)))
         return self._born
+
+    def _called(self, task: Task) -> str:
+        """A name that is the same in every process, and with every version of Trio."""
+        if self.steps.is_main(task):
+            return _MAIN
+        return _TRIO if self.steps.is_trios(task) else task.name.partition(" at 0x")[0]
 
     # -- the end of a failed run -----------------------------------------------------------------------------------------
 
@@ -366,8 +430,7 @@ class Simulation:
         """First in, first out, and whatever waits is done; the trace is closed."""
         self._unwound += 1
         if self._unwound > _ENDING_MAX:
-            self.steps.unshield()
-            self._scope.cancel()
+            self._insist()
         if len(self.steps):
             self.steps.let_out(0)
         elif self._waiting:
@@ -377,68 +440,52 @@ class Simulation:
             if deadline < _NEVER and self._unwound <= _ENDING_MAX:
                 self.clock.now = max(self.clock.now, deadline)
             else:
-                self.steps.unshield()
-                self._scope.cancel()
+                self._insist()
+
+    def _insist(self) -> None:
+        """Nothing goes on although the run is over, or something does for ever: end it, by whatever it takes."""
+        self._insisted += 1
+        error = self._error or Unsettled("the program has returned, and something that it began does not end")
+        self.steps.unshield()
+        self._scope.cancel()
+        if self._insisted > _INSIST_MAX or not len(self.steps):
+            self.steps.throw(error)
+        if self._insisted > 2 * _INSIST_MAX or not len(self.steps):
+            self.steps.give_up(error)
 
     # -- what is told --------------------------------------------------------------------------------------------------
 
     def _only_services_wait(self) -> bool:
-        return all(task.name.startswith(_SERVICES) for task in deadline_owners(self.steps))
+        return all(map(is_service, deadline_owners(self.steps)))
 
     def _deadlock(self) -> str:
-        return f"nothing can happen any more, at {self.clock.now:.6g} s, and the program has not ended. {self._who_waits()}"
-
-    def _who_waits(self) -> str:
         told = [f"\n{text}" for tell in self.who_waits if (text := tell())]
-        return "".join(told) + "\n" + self._tasks_that_wait()
-
-    def _tasks_that_wait(self) -> str:
         waits = [
-            f"\n  {self.name_of(self._ids[task])} waits at {_place(task)}"
+            f"\n  {self.name_of(self._ids[task])} waits at {place_of(task)}"
             for task in self.steps.tasks()
-            if not task.name.startswith(_SERVICES)
-        ]
-        return "These tasks wait:" + "".join(waits)
-
-    def _busy(self) -> str:
-        last = Counter(entry & 0xFFFF_FFFF for entry in self._trace[-_WINDOW:])
-        names = [
-            f"{self._names.get(number, 'the clock')} ({times} of the last {_WINDOW})"
-            for number, times in last.most_common(5)
+            if not is_service(task)
         ]
         return (
-            f"the run was stopped after {self._steps_max:,} steps, at {self.clock.now:.6g} s. Busy were: {', '.join(names)}. "
-            "If that is as it should be, raise steps_max"
+            f"nothing can happen any more, at {self.clock.now:.6g} s, and the program has not ended. {''.join(told)}\n"
+            f"These tasks wait:{''.join(waits)}"
+        )
+
+    def _unsettled(self) -> str:
+        return (
+            f"the run was stopped after {self._steps_max:,} steps, at {self.clock.now:.6g} s. Busy were: "
+            f"{busiest(self._trace, self._names)}. If that is as it should be, raise steps_max"
         )
 
 
 _NEVER: Final = float("inf")
 _MAIN: Final = "the program"
+_TRIO: Final = "Trio itself"
 
 
 def _unpacked(tape: Sequence[int]) -> Tape:
-    return tuple(Step(each >> 17, (each >> 1) & 0xFFFF, bool(each & 1)) for each in tape)
+    return tuple(Step(each >> 17, (each >> 1) & WAYS_MAX, bool(each & 1)) for each in tape)
 
 
 def _check(chosen: int, ways: int) -> None:
     if not 0 <= chosen < ways:
         raise IndexError(f"the walk chose {chosen} of {ways}")
-
-
-def _walk_failed(error: BaseException) -> BaseException:
-    if not isinstance(error, Exception):
-        return error  # somebody presses Control-C
-    failed = WalkFailed(f"the strategy failed at a choice: {type(error).__name__}: {error}")
-    failed.__cause__ = error
-    return failed
-
-
-def _raise(error: BaseException) -> None:
-    raise error
-
-
-def _place(task: Task) -> str:
-    """Where a task waits: the innermost line of the program itself, and the line of its outermost frame."""
-    lines = stack_of(task)
-    own = [line for line in lines if "/histrio" not in line and "/trio/" not in line]
-    return own[-1] if own else (lines[-1] if lines else "its very beginning")

@@ -1,4 +1,4 @@
-"""A Trio run whose every step somebody chooses. All that the simulator knows of Trio's inside is in this file.
+"""A Trio run whose every step somebody chooses. What the simulator knows of Trio's inside is in this file and its parts.
 
 Invariant: at every pass of Trio's loop at most one task is let out of its queue, and it is the one that was chosen.
 """
@@ -10,7 +10,8 @@ Invariant: at every pass of Trio's loop at most one task is let out of its queue
 # break ties by order of registration instead of by address. Other runs, in other threads too, are untouched.
 #
 # What cannot be replaced for one run is the order in which a cancelled scope tells its tasks: they are in sets, which are
-# ordered by address. So the class is wrapped while simulations run, and gives ordered sets to the runs that are ours.
+# ordered by address. So while simulations run Trio finds under the name of the class a function that gives ordered sets
+# to the runs that are ours. (The class itself is not changed: Python 3.12 stops caching for a class that often is.)
 #
 # Collection of cycles runs finalizers at moments that depend on all memory of the process, so it is held during a run;
 # a long one collects at fixed numbers of steps. Asynchronous generators that are left over at the end are closed by us,
@@ -22,20 +23,21 @@ Invariant: at every pass of Trio's loop at most one task is let out of its queue
 from __future__ import annotations
 
 import gc
-import threading
-import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterator
-from contextlib import contextmanager
-from heapq import heappush
-from typing import Any, Final, Protocol, SupportsIndex, TypeVar, cast, final
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from traceback import walk_stack
+from typing import Any, Final, Protocol, TypeVar, final
 
 import trio
+from outcome import Error, Value
 from trio._core import _run, _thread_cache
 from trio.lowlevel import Abort, Task
 
-from histrio_kernel.simulation.errors import EscapedSimulation, SimUnsupportedTrio
-from histrio_kernel.simulation.escapes import A_THREAD, escaped
+from histrio_kernel.simulation.errors import EscapedSimulation, SimulationError, SimUnsupportedTrio
+from histrio_kernel.simulation.escapes import A_PROCESS, A_THREAD, escaped
+from histrio_kernel.simulation.shared_change import SharedChange, swapped
+from histrio_kernel.simulation.trio_parts import Generators, Hooks, OrderedSet, Queue, SimClock, TieBreaking
 
 __all__ = [
     "REMEDIES",
@@ -45,7 +47,7 @@ __all__ = [
     "deadline_owners",
     "first_deadline",
     "run_step_by_step",
-    "stack_of",
+    "unsupported",
 ]
 
 T = TypeVar("T")
@@ -53,28 +55,8 @@ T = TypeVar("T")
 REMEDIES: Final = frozenset({"cancel order", "deadline order", "collection", "generators"})
 """What makes a run repeatable besides the choice of its steps. Tests switch each off, to see that it is needed."""
 
+_CLOSINGS_MAX: Final = 100  # times that a task of an abandoned run may refuse to end
 COLLECT_EVERY: Final = 65_536  # steps; a multiple of nothing in particular, but the same in every run
-
-
-@final
-class SimClock(trio.abc.Clock):
-    """Time that moves only when somebody moves it. In seconds, from 0."""
-
-    __slots__ = ("now",)
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def start_clock(self) -> None:
-        """It needs no start."""
-
-    def current_time(self) -> float:
-        """What it reads."""
-        return self.now
-
-    def deadline_to_sleep_time(self, deadline: float) -> float:
-        """How far away that is."""
-        return deadline - self.now
 
 
 class Chooser(Protocol):
@@ -90,84 +72,22 @@ class Chooser(Protocol):
 
 
 @final
-class _Queue(deque[Task]):
-    """Trio's queue of runnable tasks, which shows only the one that was chosen."""
-
-    chosen: int = -1
-
-    def __iter__(self) -> Iterator[Task]:
-        return iter(()) if self.chosen < 0 else iter((self[self.chosen],))
-
-    def clear(self) -> None:
-        """Trio has taken what it was shown."""
-        if self.chosen >= 0:
-            del self[self.chosen]
-            self.chosen = -1
-
-    def all(self) -> list[Task]:
-        """The tasks that can go on, in the order in which they became able to."""
-        return list(super().__iter__())
-
-    def _unknown(self, *_: object, **__: object) -> Any:
-        raise SimUnsupportedTrio("Trio takes tasks out of its queue in a way that the simulator does not know")
-
-    popleft = pop = copy = rotate = extend = extendleft = appendleft = insert = reverse = _unknown  # type: ignore[assignment]
-    __copy__ = __reversed__ = __add__ = __iadd__ = __mul__ = __imul__ = _unknown  # type: ignore[assignment]
-
-
-class _OrderedSet(dict[T, None]):
-    """As much of a set as Trio uses, in the order of insertion."""
-
-    __slots__ = ()
-
-    def add(self, item: T) -> None:
-        self[item] = None
-
-    def remove(self, item: T) -> None:
-        del self[item]
-
-    def discard(self, item: T) -> None:
-        self.pop(item, None)
-
-
-class _Generators:
-    """The asynchronous generators that are alive, in the order in which they began; as much of a WeakSet as Trio uses."""
-
-    def __init__(self) -> None:
-        self._refs: Final[dict[int, weakref.ref[Any]]] = {}
-
-    def add(self, generator: object) -> None:
-        key = id(generator)
-        self._refs[key] = weakref.ref(generator, lambda _: self._refs.pop(key, None))
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter([found for ref in list(self._refs.values()) if (found := ref()) is not None])
-
-
-class _Deadlines(_run.Deadlines):
-    """Equal deadlines expire in the order in which they were set."""
-
-    __slots__ = ("_count",)
-
-    def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
-        self._count = getattr(self, "_count", 0) + 1
-        heappush(self._heap, (deadline, self._count, cancel_scope))
-        self._active += 1
-
-
-@final
 class _NoIO:
     """Trio's I/O manager without I/O."""
 
     def __init__(self, steps: StepByStep, chooser: Chooser, runner: Any) -> None:
-        self._steps: Final = steps
+        self.steps: Final = steps
+        self.last_word: BaseException | None = None
         self._next: Final = chooser.next
         self._entries: Final = runner.entry_queue
         self._instead_of: Final = runner.io_manager
 
     def get_events(self, timeout: float) -> tuple[()]:
         """Trio looks for events: somebody is asked what comes next."""
-        steps, entries = self._steps, self._entries
+        steps, entries = self.steps, self._entries
+        if steps.queue.chosen >= 0:
+            steps.refuse("a task that was let out has not been taken")
+            return ()
         if steps.entry is not None and (entries.queue or entries.idempotent_queue):
             steps.wake_entry()
         steps.timeout = timeout
@@ -175,7 +95,9 @@ class _NoIO:
         return ()
 
     def process_events(self, events: object) -> None:
-        """There are none."""
+        """There are none. If nothing helps any more, this is where an error ends Trio's loop."""
+        if self.last_word is not None:
+            raise self.last_word
 
     def force_wakeup(self) -> None:
         """It never sleeps."""
@@ -184,41 +106,29 @@ class _NoIO:
         """Nobody waits for it."""
 
     def close(self) -> None:
+        """That of Trio was never used, but holds a descriptor."""
         self._instead_of.close()
 
     def statistics(self) -> object:
+        """Those of Trio: nobody waits for anything."""
         return self._instead_of.statistics()
 
     async def wait_readable(self, fd: object) -> None:
-        await self._steps.wait_for(fd, "read")
+        """For Trio's own queue of calls from outside, and for nobody else."""
+        await self.steps.wait_for(fd, "read from")
 
     async def wait_writable(self, fd: object) -> None:
-        await self._steps.wait_for(fd, "write")
+        """For nobody."""
+        await self.steps.wait_for(fd, "write to")
 
     def __getattr__(self, name: str) -> object:
-        raise EscapedSimulation(
-            f"{name} waits for something of the operating system, and there is none in a simulation"
-        )
+        raise _real_io(f"{name}, which waits for the operating system,")
 
 
-class _Hooks(dict[str, None]):
-    """Trio's table of instruments, of which we need one. Trio looks into its own six times a pass, and that is slow.
-
-    Whoever attaches an instrument to a simulated run gets Trio's own back, with ours in it.
-    """
-
-    def __init__(self, runner: Any, exited: Callable[[Task], None]) -> None:
-        super().__init__(task_exited=None)
-        self._runner: Final = runner
-        self._whole: Final = runner.instruments
-        self.call: Final = lambda _, task: exited(task)
-
-    def add_instrument(self, instrument: trio.abc.Instrument) -> None:
-        self._runner.instruments = self._whole
-        self._whole.add_instrument(instrument)
-
-    def remove_instrument(self, instrument: trio.abc.Instrument) -> None:
-        self._whole.remove_instrument(instrument)
+def _real_io(what: str) -> EscapedSimulation:
+    """The error for a wait that only the operating system could end."""
+    error = escaped(what, "the driver: self.io.net, self.io.thread, self.io.process")
+    return error or EscapedSimulation(f"{what} outside of the program of a simulation")
 
 
 @final
@@ -234,29 +144,48 @@ class StepByStep(trio.abc.Instrument):
         self._chooser: Final = chooser
         self.clock: Final = clock
         self.without: Final = without
-        self.queue: Final[_Queue] = _Queue()
+        self.queue: Final[Queue] = Queue()
         self._runner: Any = None
+        self.refused: BaseException | None = None
+        """Why this Trio cannot be taken over."""
         self.entry: Task | None = None
         """Trio's own task for calls from outside, while it waits."""
-        self._generators = _Generators()
-        self.deadlines: Any = None
-        self.in_queue: Final = deque.__iter__
+        self._generators = Generators()
+        self.next_deadline: Callable[[], float] = lambda: _NEVER
+        """Gives the first deadline of all; infinite if there is none."""
+        self.in_queue: Final[Callable[[Queue], Iterable[Task]]] = deque[Task].__iter__
         self.steps = 0
         """How many tasks have been let out."""
         self.timeout = 0.0
         """How long Trio would sleep now; 0 if something is due, or somebody waits for all to be idle."""
 
     def before_run(self) -> None:
-        """The one moment at which a run can be taken over."""
-        self._runner = runner = _runner_of_this_run()
+        """The one moment at which a run can be taken over. Trio would only log what this raised."""
+        try:
+            self._runner = runner = _runner_of_this_run()
+        except SimUnsupportedTrio as error:
+            self.refused = error
+            return
         runner.runq, runner.io_manager = self.queue, _NoIO(self, self._chooser, runner)
         if "deadline order" not in self.without:
-            runner.deadlines = _Deadlines()
-        self.deadlines = runner.deadlines
-        runner.instruments = _Hooks(runner, self._chooser.forget)
+            runner.deadlines = TieBreaking()
+        self.next_deadline = runner.deadlines.next_deadline
+        runner.instruments = Hooks(runner, self._chooser.forget)
         if "generators" not in self.without:
             runner.asyncgens.alive = self._generators
-        _OURS.add(runner)
+
+    def task_exited(self, task: Task) -> None:
+        """For those who have attached an instrument of their own."""
+        self._chooser.forget(task)
+
+    def refuse(self, why: str) -> None:
+        """This Trio does not do what it is told; its run is abandoned."""
+        self.refused = SimUnsupportedTrio(why)
+        self.give_up(self.refused)
+
+    def give_up(self, error: BaseException) -> None:
+        """End the run without its unwinding, by an error within Trio's own loop: when nothing else is left to try."""
+        self._runner.io_manager.last_word = error
 
     def wake_entry(self) -> None:
         """Somebody has called from outside of all tasks (`TrioToken.run_sync_soon`)."""
@@ -281,10 +210,6 @@ class StepByStep(trio.abc.Instrument):
             gc.collect()
         return self.queue[index]
 
-    def next_deadline(self) -> float:
-        """The first deadline of all; infinite if there is none."""
-        return cast(float, self.deadlines.next_deadline())
-
     @property
     def somebody_waits_for_idle(self) -> bool:
         """Whether some task is in `wait_all_tasks_blocked`."""
@@ -292,31 +217,60 @@ class StepByStep(trio.abc.Instrument):
 
     def tasks(self) -> list[Task]:
         """All tasks but Trio's own two, in the order in which they began."""
-        runner = self._runner
-        found = [task for task in runner.tasks if task is not runner.init_task and task is not self.entry]
-        return sorted(found, key=lambda task: cast(int, task._counter))
+        found: list[Task] = [task for task in self._runner.tasks if not self.is_trios(task)]
+        return sorted(found, key=lambda task: task._counter)
 
     def is_main(self, task: Task) -> bool:
         """Whether it is the task of the program itself."""
-        return task is self._runner.main_task or self._runner.main_task is None and task is not self._runner.init_task
+        return task is self._runner.main_task
+
+    def is_trios(self, task: Task) -> bool:
+        """Whether it is one of Trio's own two: the one that began the program, and the one for calls from outside."""
+        return task is self._runner.init_task or getattr(task.coro, "cr_code", None) is _ENTRY_CODE
+
+    def heap(self) -> list[tuple[float, int, trio.CancelScope]]:
+        """Trio's deadlines, some of which do not hold any more."""
+        heap: list[tuple[float, int, trio.CancelScope]] = self._runner.deadlines._heap
+        return heap
+
+    # -- for the end of a run that has failed ----------------------------------------------------------------------------
 
     def unshield(self) -> None:
         """Let a cancellation through to whoever shields itself from it."""
         for task in self.tasks():
             status: Any = task._cancel_status
             while status is not None:
-                if status._scope.shield:
-                    status._scope.shield = False
+                status._scope.shield = False
                 status = status.parent
+
+    def throw(self, error: BaseException) -> None:
+        """Raise this in every task that waits for no other, wherever it waits: in those that no cancellation reaches."""
+        for task in self.tasks():
+            if any(nursery.child_tasks for nursery in task.child_nurseries):
+                continue
+            if task._next_send_fn is None:
+                self._runner.reschedule(task, Error(error))
+            elif isinstance(task._next_send, Value | Error):  # if not, it has not begun
+                task._next_send = Error(error)
+
+    def abandon(self) -> None:
+        """Trio has given its run up: see that what it leaves behind ends now, and in silence."""
+        tasks: list[Task] = sorted(self._runner.tasks, key=lambda task: -task._counter)
+        for task in tasks:
+            for nursery in task.child_nurseries:
+                nursery._children.clear()
+        for task in tasks:
+            for _ in range(_CLOSINGS_MAX):
+                with suppress(BaseException):
+                    task.coro.close()
+                    break
 
     # -- for Trio --------------------------------------------------------------------------------------------------------
 
     async def wait_for(self, fd: object, what: str) -> None:
         """Only Trio's own queue of calls from outside may wait for a descriptor."""
         if fd is not self._runner.entry_queue.wakeup.wakeup_sock:
-            raise EscapedSimulation(
-                f"this waits to {what} from or to {fd!r}, which is real; use the driver's net: `self.io.net`"
-            )
+            raise _real_io(f"a wait to {what} {fd!r}, which is real,")
         self.entry = trio.lowlevel.current_task()
 
         def abort(_: object) -> Abort:
@@ -329,66 +283,86 @@ class StepByStep(trio.abc.Instrument):
         """End the asynchronous generators that are left over, in the order in which they began."""
         if "generators" in self.without:
             return
-        while left := list(self._generators):
+        ending = self._runner.asyncgens
+        while left := self._generators.take():
             for generator in left:
-                with trio.CancelScope(shield=True) as scope:
-                    scope.cancel()
-                    await generator.aclose()
-            self._generators._refs.clear()
+                await ending._finalize_one(generator, generator.__qualname__)
+
+
+_NEVER: Final = float("inf")
+_TRIO: Final[Any] = _run
+_ENTRY_CODE: Final[object] = _TRIO.EntryQueue.task.__code__
+_KNOWN: Final = (
+    "asyncgens",
+    "deadlines",
+    "entry_queue",
+    "init_task",
+    "io_manager",
+    "main_task",
+    "tasks",
+    "waiting_for_idle",
+)
 
 
 def _runner_of_this_run() -> Any:
-    """Trio's object for the present run, if it is as we know it."""
-    runner: Any = _run.GLOBAL_RUN_CONTEXT.runner
-    known = {"runq", "io_manager", "deadlines", "asyncgens", "entry_queue", "waiting_for_idle", "tasks"}
-    missing = [name for name in sorted(known) if not hasattr(runner, name)]
-    if missing or runner.runq or not isinstance(runner.runq, deque):
-        raise SimUnsupportedTrio(
-            f"this Trio ({trio.__version__}) keeps its run in another way: {', '.join(missing) or 'runq'}"
-        )
+    """Trio's object for the present run.
+
+    Raises:
+        SimUnsupportedTrio: it is not as we know it.
+    """
+    runner: Any = _TRIO.GLOBAL_RUN_CONTEXT.runner
+    missing = [name for name in _KNOWN if not hasattr(runner, name)]
+    queue: object = getattr(runner, "runq", None)
+    if missing or queue or not isinstance(queue, deque):
+        raise SimUnsupportedTrio(f"Trio keeps its run in another way: {', '.join(missing) or 'runq'}")
     return runner
 
 
-# -- the order in which a cancelled scope tells its tasks ---------------------------------------------------------------
-
-_OURS: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
-_WITHOUT_ORDER: Final[threading.local] = threading.local()
+# -- what is changed in the whole process while simulations run ----------------------------------------------------------
 
 
-def _ordered_post_init(status: Any) -> None:
-    """Instead of `CancelStatus.__attrs_post_init__`."""
-    if getattr(_run.GLOBAL_RUN_CONTEXT, "runner", None) in _OURS and not getattr(_WITHOUT_ORDER, "now", False):
-        status._children, status._tasks = _OrderedSet(), _OrderedSet()
-    _POST_INIT(status)
+def _in_order(real: Callable[..., Any]) -> Callable[..., Any]:
+    """Instead of `CancelStatus`: the order in which a cancelled scope tells its tasks."""
+
+    def status(*args: object, **named: object) -> Any:
+        made = real(*args, **named)
+        io: object = _TRIO.GLOBAL_RUN_CONTEXT.runner.io_manager
+        if type(io) is _NoIO and "cancel order" not in io.steps.without:
+            made._children, made._tasks = OrderedSet(), OrderedSet()
+        return made
+
+    return status
 
 
-def _no_thread(cache: Any, *args: Any, **named: Any) -> None:
-    """Instead of `ThreadCache.start_thread_soon`: an idle thread is used again without Python's telling."""
-    error = escaped(*A_THREAD)
-    if error is not None:
-        raise error
-    _START_THREAD(cache, *args, **named)
+class _NoThreads:
+    """Instead of Trio's cache of threads: an idle one is used again without Python's telling."""
+
+    def __init__(self, real: Any) -> None:
+        self._real: Final = real
+
+    def start_thread_soon(self, *args: object, **named: object) -> None:
+        """Not within a simulation. Trio begins its processes in a thread, too."""
+        begun = {frame.f_globals.get("__name__") for frame, _ in walk_stack(None)}
+        error = escaped(*(A_PROCESS if "trio._subprocess" in begun else A_THREAD))
+        if error is not None:
+            raise error
+        self._real.start_thread_soon(*args, **named)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
 
 
-_START_THREAD: Final[Any] = _thread_cache.ThreadCache.start_thread_soon
-_POST_INIT: Final[Any] = _run.CancelStatus.__attrs_post_init__
+def _hold_collection() -> Callable[[], None]:
+    if not gc.isenabled():
+        return lambda: None
+    gc.disable()
+    return gc.enable
 
 
-@contextmanager
-def _taken_over(without: frozenset[str]) -> Generator[None]:
-    """What a simulated run needs around it, and nobody afterwards."""
-    _WITHOUT_ORDER.now = "cancel order" in without
-    if _run.CancelStatus.__attrs_post_init__ is not _ordered_post_init:
-        _run.CancelStatus.__attrs_post_init__ = _ordered_post_init  # type: ignore[method-assign]
-        _thread_cache.ThreadCache.start_thread_soon = _no_thread  # type: ignore[method-assign]
-    collects = gc.isenabled()
-    if "collection" not in without:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
+_CANCEL_ORDER: Final = swapped(_TRIO, _run.CancelStatus.__name__, _in_order)
+_THREAD_CACHE: Final = swapped(_thread_cache, "THREAD_CACHE", _NoThreads)
+_COLLECTION: Final = SharedChange(_hold_collection)
+_NOTHING: Final = SharedChange(lambda: lambda: None)
 
 
 def run_step_by_step(steps: StepByStep, main: Callable[[], Awaitable[T]]) -> T:
@@ -396,24 +370,51 @@ def run_step_by_step(steps: StepByStep, main: Callable[[], Awaitable[T]]) -> T:
 
     Raises:
         SimUnsupportedTrio: this Trio cannot be taken over.
+        SimulationError: this is called from within a Trio run.
         BaseException: whatever *main* raises.
     """
-    with _taken_over(steps.without):
-        return trio.run(main, clock=steps.clock, instruments=[steps])
+    if trio.lowlevel.in_trio_run():
+        raise SimulationError(
+            "a simulation is a Trio run of its own and cannot begin inside of another. Call it from a plain function; "
+            "inside of a simulation its world has all there is: `world.node`, `world.spawn`"
+        )
+
+    async def begin() -> T:
+        if steps.refused is not None:
+            raise steps.refused
+        return await main()
+
+    collection = _NOTHING if "collection" in steps.without else _COLLECTION
+    with _CANCEL_ORDER.hold(), _THREAD_CACHE.hold(), collection.hold():
+        try:
+            return trio.run(begin, clock=steps.clock, instruments=[steps])
+        except trio.TrioInternalError as error:
+            steps.abandon()
+            if steps.refused is None:
+                raise
+            raise SimUnsupportedTrio(unsupported(error)) from error
 
 
-def stack_of(task: Task) -> list[str]:
-    """Where a task waits: its frames, outermost first, as `file:line in function`."""
-    lines = [
-        f"{frame.f_code.co_filename}:{number} in {frame.f_code.co_name}" for frame, number in task.iter_await_frames()
-    ]
-    return lines
+def unsupported(error: BaseException) -> str:
+    """What is said of a Trio that cannot be taken over: why, through all causes."""
+    told: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        told.append(f"{type(cause).__name__}: {cause}")
+        cause = cause.__cause__ or cause.__context__
+    return (
+        f"the simulator cannot choose what this Trio ({trio.__version__}) does next: {'; because of '.join(told)}. Use a "
+        "version that it knows (0.30 to 0.35), or a newer Histrio"
+    )
+
+
+# -- what can be known of a run ------------------------------------------------------------------------------------------
 
 
 def deadline_owners(steps: StepByStep) -> list[Task]:
     """The tasks that some deadline still belongs to."""
     found: dict[Task, None] = {}
-    for _, _, scope in steps.deadlines._heap:
+    for _, _, scope in steps.heap():
         found.update(dict.fromkeys(_inside(scope)))
     return list(found)
 
@@ -423,7 +424,7 @@ def first_deadline(steps: StepByStep, counts: Callable[[Task], bool]) -> float:
     return min(
         (
             deadline
-            for deadline, _, scope in steps.deadlines._heap
+            for deadline, _, scope in steps.heap()
             if scope._registered_deadline == deadline and any(map(counts, _inside(scope)))
         ),
         default=float("inf"),

@@ -1,0 +1,57 @@
+"""A change to the whole process that all simulations share: made for the first, undone after the last, in any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Final, final
+
+__all__ = ["SharedChange", "swapped"]
+
+Undo = Callable[[], None]
+
+
+@final
+class SharedChange:
+    """What one simulation needs of the process, and another may need at the same time in another thread.
+
+    Args:
+        make: makes the change, and returns what undoes it. Never called twice without the undoing between.
+    """
+
+    __slots__ = ("_lock", "_make", "_undo", "_users")
+
+    def __init__(self, make: Callable[[], Undo]) -> None:
+        self._make: Final = make
+        self._lock: Final = threading.Lock()
+        self._users = 0
+        self._undo: Undo | None = None
+
+    @contextmanager
+    def hold(self) -> Generator[None]:
+        """Inside the block the change is made."""
+        with self._lock:
+            if not self._users:
+                self._undo = self._make()
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    assert self._undo is not None
+                    self._undo()
+                    self._undo = None
+
+
+def swapped(holder: object, name: str, instead: Callable[[Any], object]) -> SharedChange:
+    """The change that *holder* has under that name what *instead* makes of what it had."""
+
+    def make() -> Undo:
+        real: object = getattr(holder, name)
+        setattr(holder, name, instead(real))
+        return lambda: setattr(holder, name, real)
+
+    return SharedChange(make)
