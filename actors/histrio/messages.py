@@ -80,8 +80,12 @@ class Envelope(Generic[M_co]):
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the asker with an error."""
+        self.fail(refusal)
+
+    def fail(self, error: Exception) -> None:
+        """Answer the asker with any error, for those who pass on what somebody else has raised."""
         if self._ask is not None and not self._ask.is_done:
-            self._ask.fail(refusal)
+            self._ask.fail(error)
 
     def __repr__(self) -> str:
         """Show the message."""

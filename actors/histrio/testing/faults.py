@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from histrio_kernel.simulation.disk_faults import DiskFaults
+from histrio_kernel.simulation.net_faults import NetFaults
 
 __all__ = ["Faults"]
 
@@ -17,8 +18,10 @@ class Faults:
 
     Attributes:
         disk: of all disks.
+        net: of the network between machines.
         clock_skew_s: the clocks of nodes are ahead by up to so many seconds.
     """
 
     disk: DiskFaults = attrs.field(factory=DiskFaults)
+    net: NetFaults = attrs.field(factory=NetFaults)
     clock_skew_s: float = 0.0

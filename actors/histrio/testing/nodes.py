@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final, TypeVar, TypeVarTuple, final
+from typing import Final, TypeVar, TypeVarTuple, cast, final
 
 import trio
 
 from histrio.kinds import Lives
 from histrio.ref import Ref
 from histrio.system import System, open_system
+from histrio.testing.far import Far, mailbox
 from histrio.testing.faults import Faults
 from histrio_kernel.driver import Disk
 from histrio_kernel.simulation.driver import SimDriver, SkewedClock
 from histrio_kernel.simulation.files import SimFiles
 from histrio_kernel.simulation.images import Image
+from histrio_kernel.simulation.links import Links
+from histrio_kernel.simulation.mail import Mail
+from histrio_kernel.simulation.net import Network
 from histrio_kernel.simulation.run import Simulation
 
 __all__ = ["Node", "Nodes"]
-
-NoNet = object
 
 M = TypeVar("M")
 Ts = TypeVarTuple("Ts")
@@ -80,13 +82,32 @@ class Node:
         """Start an actor at the top of its system; see `System.spawn`."""
         return await (await self.start()).spawn(cls, *args, name=name)
 
+    async def ref(self, of: Ref[M]) -> Ref[M]:
+        """A ref for the actors of this machine, to an actor of another: what it is told goes over the network.
+
+        A tell arrives at most once; an ask may fail with `Unreachable`. Messages cross as copies. It stays good when
+        the other machine is restarted, for whoever lives at that path then. A checkpoint.
+
+        Raises:
+            LookupError: *of* is the ref of no actor of a machine that is up.
+        """
+        there, path = self._nodes.address(of)
+        if there == self.name:
+            return of
+        name = f"far {there} {path[1:]}".replace("/", " ")
+        far = (await self.start()).find(Far, f"/{name}")
+        if far is None:
+            far = await self.spawn(Far, self._nodes.mail.at(self.name), there, path, name=name)
+        return cast(Ref[M], far)
+
     async def crash(self) -> None:
         """Cut its power, and wait until nothing of it runs. What was not synced may be lost, as the simulator chooses.
 
         Its driver is severed first: what still unwinds has no effect. A checkpoint.
         """
         self.driver.sever()
-        self._nodes.crashed(self.name)
+        if self.name in self._nodes.links.hosts:
+            self._nodes.links.crash(self.name)
         if self._scope is not None:
             self._scope.cancel()
             with trio.CancelScope(shield=True):
@@ -98,7 +119,6 @@ class Node:
         await self.crash()
         image = self._nodes.draw_image(self.driver.files)
         self._driver = self._nodes.driver(self.name, image)
-        self._nodes.restarted(self.name)
         return await self.start()
 
     async def _live(self, task_status: trio.TaskStatus[None]) -> None:
@@ -109,6 +129,7 @@ class Node:
             with scope:
                 async with open_system(self.name, driver=self.driver) as system:
                     self.system = system
+                    self._nodes.mail.at(self.name).receive(mailbox(system, self.name))
                     task_status.started()
                     await self._leaves.wait()
         except Exception:
@@ -135,6 +156,9 @@ class Nodes:
         self.simulation: Final = simulation
         self.faults: Final = faults
         self.replaced: Final[dict[Callable[..., object], Callable[..., Awaitable[object]]]] = {}
+        self.links: Final = Links(simulation, faults.net)
+        self.network: Final = Network(self.links)
+        self.mail: Final = Mail(self.links)
         self._nodes: Final[dict[str, Node]] = {}
         self.own: Final = Node(self, "world", image)
 
@@ -172,7 +196,7 @@ class Nodes:
             clock = SkewedClock(
                 self.faults.clock_skew_s * self.simulation.decide(5, f"the clock of {name} is ahead") / 4, 1
             )
-        driver = SimDriver(self.simulation, name, NoNet(), files, clock)
+        driver = SimDriver(self.simulation, name, self.network.net(name), files, clock)
         driver.replaced = self.replaced
         return driver
 
@@ -189,11 +213,14 @@ class Nodes:
         images = list(files.images(16))
         return images[self.simulation.decide(len(images), "what the power cut left")]
 
-    def heal(self) -> None:
-        """The network is whole."""
+    def address(self, ref: Ref[M]) -> tuple[str, str]:
+        """On which machine the actor behind a ref lives, and where there.
 
-    def crashed(self, name: str) -> None:
-        """Nothing goes to or from that machine."""
-
-    def restarted(self, name: str) -> None:
-        """It can be reached again."""
+        Raises:
+            LookupError: it lives on none that is up.
+        """
+        for node in (self.own, *self._nodes.values()):
+            cell = None if node.system is None else node.system._cell_at(ref.path)
+            if node.system is not None and cell is not None and node.system.ref_of(cell) == ref:
+                return node.name, ref.path
+        raise LookupError(f"no actor lives at {ref.path}: it has ended, or its machine is down")

@@ -135,8 +135,8 @@ def explore(
     allowed = faults or NO_FAULTS
     chosen = strategy_of(strategy)
 
-    def attempt(walk: Walk, value_seed: int) -> Ran[object]:
-        return run_once(main, walk, value_seed, allowed, steps_max=steps_max)
+    def attempt(walk: Walk, value_seed: int, most: int | None) -> Ran[object]:
+        return run_once(main, walk, value_seed, allowed, steps_max=min(steps_max, most or steps_max))
 
     with quiet(), progress(schedules) as on_run:
         search = Search(attempt, chosen, seed, schedules, seconds, on_run, shrinks=shrinks)

@@ -23,6 +23,7 @@ from histrio_kernel.driver import Disk, Net
 from histrio_kernel.simulation.errors import BrokenPromise, PowerCut
 from histrio_kernel.simulation.files import SimFiles
 from histrio_kernel.simulation.images import Image
+from histrio_kernel.simulation.links import Links
 from histrio_kernel.simulation.run import Simulation
 from histrio_kernel.simulation.trio_idle import wait_all_tasks_blocked
 
@@ -79,6 +80,11 @@ class World:
         """The network as the world's own machine has it."""
         return self._machine.driver.net
 
+    @property
+    def links(self) -> Links:
+        """What is between the machines: to cut, and to heal."""
+        return self._nodes.links
+
     def node(self, name: str) -> Node:
         """The machine of that name, with a disk, a clock and a system of its own; made when it is first asked for."""
         return self._nodes.node(name)
@@ -120,13 +126,15 @@ class World:
     async def eventually(self, holds: Callable[[], bool], promise: str = "", within_s: float = 60.0) -> None:
         """From now on no fault strikes, and the network is whole: in that many virtual seconds `holds()` must come true.
 
+        Nor does time pass any more while something can go on.
+
         A checkpoint.
 
         Raises:
             BrokenPromise: it did not.
         """
         self.simulation.faults = False
-        self._nodes.heal()
+        self._nodes.links.heal()
         came = trio.Event()
 
         def check() -> None:

@@ -23,8 +23,11 @@ T = TypeVar("T")
 _TWICE_EVERY: Final = 50
 """One run of so many that pass is made twice, to see whether it is the same."""
 
-Attempt = Callable[[Walk, int], Ran[object]]
-"""Makes one run with that walk and that seed of values."""
+_LONGER: Final = 20
+"""So many times the steps of a failing run may one take that is to be shorter to tell."""
+
+Attempt = Callable[[Walk, int, int | None], Ran[object]]
+"""Makes one run with that walk and that seed of values, of so many steps at most."""
 
 
 @attrs.frozen
@@ -96,7 +99,7 @@ class Search:
                 self.complete = True
                 return None
             seed = (self._seed + self.runs) & 0xFFFF_FFFF
-            ran = self._attempt(walk, seed)
+            ran = self._attempt(walk, seed, None)
             self.runs += 1
             failed = isinstance(ran.outcome, Error)
             self._strategy.learn(Taught(ran.tape, failed))
@@ -111,7 +114,7 @@ class Search:
     def _again(self, ran: Ran[object], seed: int) -> None:
         """The same choices must lead to the same run, wherever its objects lie."""
         junk = [object() for _ in range(1009)]
-        again = self._attempt(Schedule(seed, departures(ran.tape)).walk(), seed)
+        again = self._attempt(Schedule(seed, departures(ran.tape)).walk(), seed, None)
         del junk
         if again.trace != ran.trace:
             raise Nondeterministic(where_they_part(ran, again))
@@ -123,7 +126,7 @@ class Search:
         error = _error(ran)
 
         def attempt(schedule: Schedule) -> Ran[object] | None:
-            tried = self._attempt(schedule.walk(), schedule.seed)
+            tried = self._attempt(schedule.walk(), schedule.seed, _LONGER * ran.steps + 1_000)
             return tried if isinstance(tried.outcome, Error) and _alike(tried.outcome.error, error) else None
 
         shrinker = Shrinker(attempt)

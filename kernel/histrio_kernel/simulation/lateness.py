@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, final
 
-from histrio_kernel.simulation.choices import Departure, Replay
+from histrio_kernel.simulation.choices import CLOCK, Departure, Replay
 
 __all__ = ["Late"]
 
 
 @final
 class Late:
-    """First in, first out among those who are not late; those who are go on only when nobody else can.
+    """First in, first out among those who are not late; those who are go on only when nobody else can, before the clock.
 
-    The clock counts as one: if it is late, it moves only when nothing else can, as it does anyhow; departures are
-    counted in the order that comes out.
+    Departures are counted in the order that comes out.
 
     Args:
         late: identities of those who come last, the latest first.
@@ -30,7 +29,7 @@ class Late:
 
     def pick(self, options: Sequence[int]) -> int:
         """The first that is not late; the tape's departures count in that order."""
-        order = sorted(range(len(options)), key=lambda index: options[index] in self._late)
+        order = sorted(range(len(options)), key=lambda index: (options[index] == CLOCK, options[index] in self._late))
         return order[self._replay.pick(options)]
 
     def decide(self, ways: int) -> int:

@@ -311,7 +311,7 @@ class Simulation:
                 return  # a deadline is due, or somebody waits for just this
             if waiting:
                 options += waiting
-            if deadline < _NEVER:
+            if deadline < _NEVER and (self.faults or not options):  # without faults machines are not slow, either
                 options.append(CLOCK)
             ways = len(options)
             if ways > 1:
