@@ -172,10 +172,11 @@ def replay(main: Program[T], token: str, *, faults: Faults | None = None, steps_
                 f"the program has changed: the token departs at choice {departure.at + 1}, and this run had only "
                 f"{len(ran.tape)}, and ended with {_ended(ran)}. Explore again"
             )
-        if departure.chosen >= ran.tape[departure.at].ways:
+        ways = ran.tape[departure.at].ways
+        if departure.ways != ways:
             raise BadToken(
-                f"the program has changed: at choice {departure.at + 1} the token takes option {departure.chosen + 1}, "
-                f"and this run had only {ran.tape[departure.at].ways} there. Explore again"
+                f"the program has changed: at choice {departure.at + 1} the token takes option {departure.chosen + 1} of "
+                f"{departure.ways}, and this run had {ways} there, and ended with {_ended(ran)}. Explore again"
             )
     return _as_run(ran)
 

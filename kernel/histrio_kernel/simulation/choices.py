@@ -39,6 +39,7 @@ class Walk(Protocol):
         ...
 
 
+@final
 @attrs.frozen
 class Taught:
     """What one run has shown to a strategy."""
@@ -79,15 +80,16 @@ Tape: TypeAlias = tuple[Step, ...]
 
 @attrs.frozen
 class Departure:
-    """A choice that is not the first: at which place of the tape, and which."""
+    """A choice that is not the first: at which place of the tape, and which; and of how many it was, if one knows."""
 
     at: int
     chosen: int
+    ways: int = attrs.field(default=0, eq=False)
 
 
 def departures(tape: Iterable[Step]) -> tuple[Departure, ...]:
     """Where a tape is not what first-in-first-out would do."""
-    return tuple(Departure(at, step.chosen) for at, step in enumerate(tape) if step.chosen)
+    return tuple(Departure(at, step.chosen, step.ways) for at, step in enumerate(tape) if step.chosen)
 
 
 @final

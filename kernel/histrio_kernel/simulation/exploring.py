@@ -5,24 +5,24 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from time import monotonic
-from typing import Final, TypeVar, final
+from typing import Final, cast, final
 
 import attrs
-from outcome import Error
+from outcome import Error, Value
 
 from histrio_kernel.simulation.choices import Strategy, Taught, Walk, departures
 from histrio_kernel.simulation.errors import Nondeterministic
 from histrio_kernel.simulation.run import Ran
 from histrio_kernel.simulation.shrinking import Shrinker
 from histrio_kernel.simulation.tokens import Schedule
+from histrio_kernel.simulation.trace import told
 
 __all__ = ["Found", "Search"]
-
-T = TypeVar("T")
 
 _TWICE_EVERY: Final = 50
 """One run of so many that pass is made twice, to see whether it is the same."""
 
+_BEFORE: Final = 3  # events that are told before the one at which two runs part
 _LONGER: Final = 20
 """So many times the steps of a failing run may one take that is to be shorter to tell."""
 
@@ -84,6 +84,7 @@ class Search:
         self._until: Final = None if seconds is None else monotonic() + seconds
         self._on_run: Final = on_run
         self._shrinks: Final = shrinks
+        self._systematic: Final[bool] = getattr(strategy, "systematic", False)
         self.runs = 0
         self.complete = False
 
@@ -98,7 +99,7 @@ class Search:
             if walk is None:
                 self.complete = True
                 return None
-            seed = (self._seed + self.runs) & 0xFFFF_FFFF
+            seed = (self._seed + (0 if self._systematic else self.runs)) & 0xFFFF_FFFF
             ran = self._attempt(walk, seed, None)
             self.runs += 1
             failed = isinstance(ran.outcome, Error)
@@ -116,7 +117,7 @@ class Search:
         junk = [object() for _ in range(1009)]
         again = self._attempt(Schedule(seed, departures(ran.tape)).walk(), seed, None)
         del junk
-        if again.trace != ran.trace:
+        if not _same(ran, again):
             raise Nondeterministic(where_they_part(ran, again))
 
     def _found(self, ran: Ran[object], seed: int) -> Found:
@@ -132,7 +133,8 @@ class Search:
         shrinker = Shrinker(attempt)
         shrunk = shrinker.shrink(first, lambda: took_part(ran))
         last = attempt(shrunk)
-        assert last is not None, "what failed twice fails again"
+        if last is None:
+            raise Nondeterministic(where_they_part(ran, self._attempt(first.walk(), seed, None)))
         gc.collect(0)
         return Found(first, shrunk, last, self.runs, shrinker.attempts)
 
@@ -143,23 +145,22 @@ def took_part(ran: Ran[object]) -> list[int]:
 
 
 def where_they_part(one: Ran[object], other: Ran[object]) -> str:
-    """The first step at which two runs with one tape differ."""
-    words = [memoryview(each.trace).cast("Q") for each in (one, other)]
-    at = next((at for at, (a, b) in enumerate(zip(*words, strict=False)) if a != b), min(map(len, words)))
+    """The first event at which two runs with one tape differ."""
+    told_of = [[*told(each.trace, each.names), f"the end, with {_ended(each)}"] for each in (one, other)]
+    at = next((at for at, (a, b) in enumerate(zip(*told_of, strict=False)) if a != b), min(map(len, told_of)) - 1)
+    first, second = (each[at] for each in told_of)
     return (
-        f"one schedule, run twice, led to two different runs: they part at entry {at} of the trace, at "
-        f"{_step_at(one, at)} in the first and {_step_at(other, at)} in the second. Something outside of the simulation "
-        "has a say: the time of day, `random` of the module, uuid4, an order by id() or hash() of str, or a global that "
-        "an earlier run has changed. Take time and chance from the driver (`self.io.clock`, `self.io.random`)"
+        f"one schedule, run twice, led to two different runs. They part at event {at + 1}: in the first {first}; in the "
+        f"second {second}. Before that: {'; '.join(told_of[0][max(0, at - _BEFORE) : at]) or 'nothing'}. Something outside "
+        "of the simulation has a say: the time of day, `random` of the module, uuid4, an order by id() or by hash() of "
+        "str, or a global that an earlier run has changed. Take time and chance from the driver (`self.io.clock`, "
+        "`self.io.random`)"
     )
 
 
-def _step_at(ran: Ran[object], at: int) -> str:
-    words = memoryview(ran.trace).cast("Q")
-    if at >= len(words):
-        return "its end"
-    identity = words[at] & 0xFFFF_FFFF
-    return repr(ran.names.get(identity, "the clock"))
+def _ended(ran: Ran[object]) -> str:
+    outcome = ran.outcome
+    return f"{type(outcome.error).__name__}: {outcome.error}" if isinstance(outcome, Error) else "a value"
 
 
 def _error(ran: Ran[object]) -> BaseException:
@@ -167,8 +168,23 @@ def _error(ran: Ran[object]) -> BaseException:
     return ran.outcome.error
 
 
+def _same(one: Ran[object], other: Ran[object]) -> bool:
+    """Whether two runs are one, as far as anybody can tell."""
+    if one.trace != other.trace or isinstance(one.outcome, Error) != isinstance(other.outcome, Error):
+        return False
+    return isinstance(one.outcome, Value) or _alike(_error(one), _error(other))
+
+
 def _alike(one: BaseException, other: BaseException) -> bool:
     """Whether two failures are the same one, as far as anybody can tell."""
-    if isinstance(one, BaseExceptionGroup) and isinstance(other, BaseExceptionGroup):
-        return _alike(one.exceptions[0], other.exceptions[0])
-    return type(one) is type(other)
+    firsts = _first(one), _first(other)
+    if None in firsts:
+        return type(one) is type(other)
+    return _alike(*cast("tuple[BaseException, BaseException]", firsts))
+
+
+def _first(error: BaseException) -> BaseException | None:
+    """Of a group."""
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions[0]

@@ -5,15 +5,23 @@
 # sim1.<base64>: the first part is the format. What follows is the versions that a tape depends on (Python's minor, Trio,
 # Histrio), the seed of the run's values, how the tape is told, and the tape; then a check sum. All numbers are varints,
 # and places are told by their distance from the one before, so a shrunk schedule takes about twenty-five characters.
+#
+# Which was chosen of how many is told by one number, which stays below 128 up to 16 ways. So a replay knows whether the
+# program still has the choice that the token departs at.
+#
+# The check sum is a CRC of 16 bits at the end, which sees every change within one character, and base64 has only one
+# spelling here: so no token can be misread by a slip of the hand.
 
 from __future__ import annotations
 
 import base64
-import binascii
+import functools
 import sys
-import zlib
-from collections.abc import Iterable, Iterator
+from binascii import crc_hqx
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
+from math import isqrt
 from typing import Final
 
 import attrs
@@ -25,8 +33,7 @@ from histrio_kernel.simulation.lateness import Late
 __all__ = ["Schedule", "read_token", "versions", "write_token"]
 
 FORMAT: Final = "sim1."
-_DEPARTURES: Final = 0
-_LATE: Final = 1
+_CHECK: Final = 2  # bytes
 
 
 @attrs.frozen
@@ -52,6 +59,7 @@ class Schedule:
         return len(self.departures) + len(self.late)
 
 
+@functools.cache
 def versions() -> tuple[int, ...]:
     """What a tape depends on: Python's minor version, Trio's, Histrio's."""
     trio = _numbers(version("trio"))
@@ -64,11 +72,9 @@ def write_token(schedule: Schedule) -> str:
     numbers: list[int] = [*versions(), schedule.seed, len(schedule.late), *schedule.late, len(schedule.departures)]
     before = 0
     for departure in schedule.departures:
-        numbers += (departure.at - before, departure.chosen)
+        numbers += (departure.at - before, _pair(departure))
         before = departure.at
-    data = b"".join(map(_varint, numbers))
-    check = zlib.crc32(data).to_bytes(4, "big")[:2]
-    return FORMAT + base64.urlsafe_b64encode(check + data).decode().rstrip("=")
+    return _spelling(b"".join(map(_varint, numbers)))
 
 
 def read_token(token: str) -> Schedule:
@@ -78,20 +84,12 @@ def read_token(token: str) -> Schedule:
         BadToken: it is damaged, of another format, or of other versions.
     """
     token = token.strip()
-    kind, dot, text = token.partition(".")
-    if not dot or kind + dot != FORMAT:
+    if not token.startswith(FORMAT):
         raise BadToken(
             f"{token!r} is no token of this Histrio: one begins with {FORMAT!r}. Explore again to get one, or replay it "
             "with the version of Histrio that printed it"
         )
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
-        raise BadToken(_damaged(token)) from None
-    check, data = raw[:2], raw[2:]
-    if zlib.crc32(data).to_bytes(4, "big")[:2] != check:
-        raise BadToken(_damaged(token))
-    numbers = _read_varints(data)
+    numbers = _read_varints(_data(token))
     made = tuple(_take(numbers, 5, token))
     if made != versions():
         raise BadToken(
@@ -101,16 +99,46 @@ def read_token(token: str) -> Schedule:
     seed, late_count = _take(numbers, 2, token)
     late = tuple(_take(numbers, late_count, token))
     (count,) = _take(numbers, 1, token)
-    at, found = 0, []
-    for _ in range(count):
-        step, chosen = _take(numbers, 2, token)
+    return Schedule(seed, _read_departures(_take(numbers, 2 * count, token)), late)
+
+
+def _read_departures(numbers: Sequence[int]) -> tuple[Departure, ...]:
+    found: list[Departure] = []
+    at = 0
+    for step, pair in zip(numbers[::2], numbers[1::2], strict=True):
         at += step
-        found.append(Departure(at, chosen))
-    return Schedule(seed, tuple(found), late)
+        ways = (isqrt(8 * pair + 1) + 1) // 2 + 1
+        found.append(Departure(at, pair - (ways - 1) * (ways - 2) // 2 + 1, ways))
+    return tuple(found)
+
+
+def _pair(departure: Departure) -> int:
+    """The place of (ways, chosen) in the row (2, 1), (3, 1), (3, 2), (4, 1), ..."""
+    ways = departure.ways or departure.chosen + 1
+    return (ways - 1) * (ways - 2) // 2 + departure.chosen - 1
+
+
+def _spelling(data: bytes) -> str:
+    checked = data + crc_hqx(data, 0xFFFF).to_bytes(_CHECK, "big")
+    return FORMAT + base64.urlsafe_b64encode(checked).decode().rstrip("=")
+
+
+def _data(token: str) -> bytes:
+    """What a token holds.
+
+    Raises:
+        BadToken: this is not how it was spelt.
+    """
+    text = token.removeprefix(FORMAT)
+    with suppress(ValueError):
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))[:-_CHECK]
+        if _spelling(data) == token:
+            return data
+    raise BadToken(_damaged(token))
 
 
 def _numbers(text: str) -> tuple[int, int]:
-    major, minor = (text.split(".") + ["0"])[:2]
+    major, minor, *_ = (*text.split("."), "0")
     return int(major), int("".join(filter(str.isdigit, minor)) or 0)
 
 
@@ -120,7 +148,7 @@ def _spelt(made: Iterable[int]) -> str:
 
 
 def _damaged(token: str) -> str:
-    return f"{token!r} is damaged: its check sum is wrong. Copy it whole, with all of its characters"
+    return f"{token!r} is damaged: its check sum is wrong. Copy it again, whole, with all of its characters"
 
 
 def _varint(number: int) -> bytes:
