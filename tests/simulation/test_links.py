@@ -14,7 +14,7 @@ from tests.effort import count
 
 from histrio_kernel.simulation.choices import Fifo, Walk
 from histrio_kernel.simulation.errors import PowerCut
-from histrio_kernel.simulation.links import Links
+from histrio_kernel.simulation.links import Line, Links
 from histrio_kernel.simulation.net_faults import NetFaults
 from histrio_kernel.simulation.run import Ran, Simulation
 from histrio_kernel.simulation.strategies.random_walk import RandomWalk
@@ -243,7 +243,38 @@ def test_a_host_reaches_itself() -> None:
         await record.quiet()
 
     for seed in range(50):
-        assert run(main, RandomWalk(seed), ALL_FAULTS)[1].on("a", "a") == [0, 1, 2, 3, 4]
+        record = run(main, RandomWalk(seed), ALL_FAULTS)[1]
+        assert record.on("a", "a") == [0, 1, 2, 3, 4]
+        assert not record.troubled
+
+
+@final
+class Script:
+    """First in, first out, and decisions as given; none of the faults afterwards."""
+
+    def __init__(self, *decisions: int) -> None:
+        self.decisions = list(decisions)
+
+    def pick(self, options: Sequence[int]) -> int:
+        return 0
+
+    def decide(self, ways: int) -> int:
+        return self.decisions.pop(0) if self.decisions else 0
+
+
+def test_who_overtakes_does_not_wait() -> None:
+    """D4: a message that overtakes a late one arrives at once; one that does not overtake waits for it."""
+    times: list[tuple[int, float]] = []
+
+    async def main(record: Record) -> None:
+        for number in range(3):
+            record.links.send("a", "b", number, lambda number: times.append((number, trio.current_time())))
+        await record.quiet()
+
+    late, first, last = (3,), (0, 1), (0, 0)
+    run(main, Script(*late, *first, *last), NetFaults(reorder=True, delay_max_s=3.0))
+
+    assert times == [(1, 0.0), (0, 3.0), (2, 3.0)]
 
 
 # -- cuts and crashes ---------------------------------------------------------------------------------------------------
@@ -330,5 +361,34 @@ def test_a_crash_loses_what_a_host_had_sent_and_was_sent() -> None:
         await record.quiet()
         assert [number for _, number in record.arrived] == [there, back]
         assert record.troubled == lost
+
+    run(main)
+
+
+def test_a_line_that_keeps_waits_out_a_cut_but_not_a_crash() -> None:
+    """D4: packets that are sent again until they arrive do so when the link is whole; not if who sends them is gone."""
+    arrived: list[str] = []
+
+    async def main(record: Record) -> None:
+        links = record.links
+        line = Line(links, "a", "b", keeps=True)
+        line.put("one", lambda: arrived.append("one"))
+        links.partition("a", "b")
+        line.put("two", lambda: arrived.append("two"))
+        await trio.sleep(1)
+        assert not arrived
+        links.heal()
+        await record.quiet()
+        links.crash("b")
+        line.put("three", lambda: arrived.append("three"))
+        links.restart("b")
+        await record.quiet()
+        links.partition("a", "b")
+        line.put("four", lambda: arrived.append("four"), lost=lambda: arrived.append("lost"))
+        links.crash("a")
+        links.restart("a")
+        links.heal()
+        await record.quiet()
+        assert arrived == ["one", "two", "three", "lost"]
 
     run(main)
