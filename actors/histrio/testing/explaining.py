@@ -63,7 +63,9 @@ class _Listener:
         else:
             text = f"at step {step} {simulation.name_of(options[index])} goes on before {simulation.name_of(first)}"
         others = len(options) - 2
-        self.sentences.append(text + (f" (and {others} others could)" if others > 0 else ""))
+        if others > 0:
+            text += f" (and {others} {'other' if others == 1 else 'others'} could)"
+        self.sentences.append(text)
 
 
 def explain(again: Again, schedule: Schedule) -> str:

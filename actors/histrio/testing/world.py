@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, TypeVarTuple, cast, final
+from typing import Final, TypeVar, TypeVarTuple, cast, final, overload
 
 import trio
 
@@ -150,15 +150,26 @@ class World:
         if not came.is_set():
             raise BrokenPromise(f"this should have come within {within_s:g} s, and did not: {promise or _name(holds)}")
 
-    def peek(self, ref: Ref[M]) -> object:
+    @overload
+    def peek(self, ref: Ref[M]) -> object: ...
+    @overload
+    def peek(self, ref: Ref[M], cls: type[A]) -> A: ...
+    def peek(self, ref: Ref[M], cls: type[object] = object) -> object:
         """The actor object behind a ref, to look at; a test may see what no actor may.
+
+        Args:
+            ref: of any machine.
+            cls: its class, which a type checker cannot know from the ref.
 
         Raises:
             LookupError: no actor lives there.
+            TypeError: it is of another class.
         """
         for system in self._nodes.systems():
             cell = system._cell_at(ref.path)
             if cell is not None and system.ref_of(cell) == ref and cell.actor is not None:
+                if not isinstance(cell.actor, cls):
+                    raise TypeError(f"{ref.path} is a {type(cell.actor).__qualname__}, no {cls.__qualname__}")
                 return cell.actor
         raise LookupError(f"no actor lives at {ref.path}: it has ended, or its machine is down")
 

@@ -4,8 +4,9 @@
 # -----------
 # What counts as the same failure is decided by the caller. Each candidate is run; one that fails too becomes the best,
 # with the departures that its run really had. First whole pieces are left out, then single ones, then the choices
-# themselves are made smaller and earlier. A starved victim is beyond that: it takes as many departures as it is passed
-# over. So we also ask whether one who is late explains it all.
+# themselves are made smaller and earlier. What is left out moves all choices after it, so two departures may be left
+# where one elsewhere would do: of few we ask whether any single one explains it all. A starved victim is beyond that: it
+# takes as many departures as it is passed over. So we also ask whether one who is late does.
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ import attrs
 from histrio_kernel.simulation.choices import Departure, departures
 from histrio_kernel.simulation.run import Ran
 from histrio_kernel.simulation.tokens import Schedule
+from histrio_kernel.simulation.trace import WAYS_MAX
 
 __all__ = ["ATTEMPTS_MAX", "Shrinker"]
 
@@ -24,6 +26,9 @@ ATTEMPTS_MAX: Final = 600
 """Runs for shrinking one failure."""
 _LATE_MAX: Final = 64
 """Of so many who took part we ask whether one of them came late."""
+_FEW: Final = 4  # departures, for which one is looked for that could stand for them
+_PLACES_MAX: Final = 100  # at which that one may be
+_BEYOND: Final = 4  # places after the last that is known: what is left out before it moves it
 
 
 @final
@@ -42,7 +47,7 @@ class Shrinker:
 
     def shrink(self, failing: Schedule, took_part: Callable[[], list[int]]) -> Schedule:
         """The shortest schedule found that fails in the same way; `took_part` gives who might be late."""
-        best = self._fewest(failing)
+        best = self._one_instead(self._fewest(failing))
         if len(best) > 2:
             late = self._late(failing.seed, len(best), took_part())
             if late is not None and len(late) < len(best):
@@ -103,6 +108,17 @@ class Shrinker:
         for chosen in range(1, min(one.chosen, 4)):
             changed = (*best.departures[:index], Departure(one.at, chosen), *best.departures[index + 1 :])
             yield attrs.evolve(best, departures=changed)
+
+    def _one_instead(self, best: Schedule) -> Schedule:
+        """A single departure, if one explains it all: the next in line goes first, or the last, which may be the clock."""
+        if not 1 < len(best) <= _FEW:
+            return best
+        for at in range(min(best.departures[-1].at + _BEYOND, _PLACES_MAX)):
+            for chosen in (1, WAYS_MAX):
+                found = self._try(attrs.evolve(best, departures=(Departure(at, chosen),)))
+                if found is not None and len(found) == 1:
+                    return found
+        return best
 
     def _late(self, seed: int, than: int, took_part: list[int]) -> Schedule | None:
         """One who is late, or one with few departures besides."""
