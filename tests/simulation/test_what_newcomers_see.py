@@ -4,7 +4,9 @@ import pytest
 import trio
 
 import histrio
-from histrio.testing import World, explore, simulate
+import histrio_pytest
+from histrio.testing import World, crash_points, explore, sim_test, simulate
+from histrio_kernel.simulation.errors import BrokenPromise
 
 
 class Hall(histrio.Actor[int]):
@@ -51,3 +53,40 @@ def test_peek_gives_the_actor_and_checks_its_class() -> None:
             world.peek(hall, World)
 
     simulate(main)
+
+
+def test_a_traceback_begins_in_the_test() -> None:
+    """D3: between the simulated test and what pytest calls stands no frame of the simulator."""
+
+    @sim_test(schedules=5)
+    async def test(world: World) -> None:
+        raise ValueError("as planned")
+
+    with pytest.raises(ValueError, match="as planned") as caught:
+        test()
+
+    names = [entry.name for entry in caught.traceback]
+    assert names[-1] == "test"
+    assert names[-2] == "run"
+
+
+def test_the_command_line_replays_a_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D3: `--sim-replay` is for the tokens of `crash_points`, too."""
+
+    async def write(world: World) -> None:
+        file = await world.disk.open("/log")
+        world.notes.append("written")
+        await world.disk.append(file, b"written")
+
+    async def read(world: World) -> bytes:
+        return await world.disk.read("/log") if "log" in await world.disk.list("/") else b""
+
+    def check(notes: list[object], found: bytes) -> bool:
+        return found == b"written" or not notes
+
+    report = crash_points(write, read, check)
+    monkeypatch.setitem(histrio_pytest.OPTIONS, "replay", report.token)
+
+    assert report.failed
+    with pytest.raises(BrokenPromise, match="which is not what was promised"):
+        crash_points(write, read, check)

@@ -17,6 +17,7 @@ import attrs
 from outcome import Error
 
 from histrio.testing.faults import Faults
+from histrio.testing.options import asked_token
 from histrio.testing.quiet import quiet
 from histrio.testing.report import Report
 from histrio.testing.running import NO_FAULTS, Program
@@ -72,7 +73,7 @@ def crash_points(
         images_max: how many images of the disk are tried at each place.
         reordered: also those of a disk that writes in any order what no sync has put in an order.
         faults: what else may go wrong; it does only if a token says so.
-        token: replay this one failure, which is raised.
+        token: replay this one failure, which is raised; default: what `pytest --sim-replay` says, if anything.
 
     Returns:
         The report; `schedules` are the runs, and it is complete if no place had more than *images_max* images.
@@ -91,6 +92,7 @@ def crash_points(
         (False, True, True)
     """
     points = _Points(main, recover, check, images_max, reordered, faults or NO_FAULTS)
+    token = token or asked_token()
     if token is not None:
         schedule = read_token(token)
         ran = points.run(schedule).ran

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, cast
+from typing import TypeVar
 
 from histrio.testing.faults import Faults
+from histrio.testing.options import asked_schedules, asked_token
 from histrio.testing.running import explore, replay
+from histrio.testing.tracebacks import from_the_test
 from histrio.testing.world import World
 from histrio_kernel.simulation.choices import Strategy
 from histrio_kernel.simulation.run import STEPS_MAX
@@ -23,8 +24,6 @@ from histrio_kernel.simulation.run import STEPS_MAX
 __all__ = ["becomes_plain", "parameters_of", "sim_test"]
 
 F = TypeVar("F", bound=Callable[..., Awaitable[object]])
-
-_PLUGIN: Final = "histrio_pytest"
 
 
 def sim_test(
@@ -56,24 +55,21 @@ def sim_test(
             def main(world: World) -> Awaitable[object]:
                 return test(*args, world=world, **fixtures)
 
-            token = _option("replay")
-            if isinstance(token, str):
-                replay(main, token, faults=faults, steps_max=steps_max)
-                return
-            asked = _option("schedules")
-            count = asked if isinstance(asked, int) else schedules
-            explore(main, count, seconds, seed, strategy, faults, steps_max=steps_max).check()
+            __tracebackhide__ = True
+            token = asked_token()
+            count = asked_schedules() or schedules
+            try:
+                if token is not None:
+                    replay(main, token, faults=faults, steps_max=steps_max)
+                else:
+                    explore(main, count, seconds, seed, strategy, faults, steps_max=steps_max).check()
+            except Exception as error:
+                raise from_the_test(error)  # noqa: B904  # it is this very error, and no other
 
         becomes_plain(run, parameters)
         return run
 
     return decorate
-
-
-def _option(name: str) -> object:
-    """What the command line says, if pytest runs with our plugin."""
-    plugin = sys.modules.get(_PLUGIN)
-    return None if plugin is None else cast("dict[str, object]", plugin.OPTIONS)[name]
 
 
 def parameters_of(test: Callable[..., Awaitable[object]]) -> list[inspect.Parameter]:
