@@ -54,7 +54,7 @@ class _Listener:
         assert simulation is not None
         for identity in options:
             self.names[identity] = simulation.name_of(identity)
-        first = next((option for option in options if option not in self.late), options[0])
+        first = min(options, key=lambda option: (option == CLOCK, option in self.late))  # as `Late` has it
         if options[index] == first:
             return
         step = simulation.steps.steps + 1
