@@ -181,8 +181,8 @@ def test_what_is_lost_is_unreachable(way: tuple[str, str]) -> None:
 
 
 @final
-class Late:
-    """Everything is as late as can be."""
+class Worst:
+    """First in, first out, and every fault at its worst."""
 
     def pick(self, options: Sequence[int]) -> int:
         return 0
@@ -201,7 +201,7 @@ def test_an_answer_that_is_too_late_is_lost() -> None:
         await quiet(mail.links)
         assert adder.seen == [1]
 
-    run(main, Late(), NetFaults(delay_max_s=60.0))
+    run(main, Worst(), NetFaults(delay_max_s=60.0))
 
 
 def test_a_crash_of_who_handles_is_unreachable() -> None:
@@ -213,7 +213,6 @@ def test_a_crash_of_who_handles_is_unreachable() -> None:
             nursery.start_soon(expect_unreachable, mail)
             await trio.sleep(5)
             mail.links.crash("b")
-            adder.replies[0].value(1)
             mail.links.restart("b")
             adder.replies[0].value(1)
         assert trio.current_time() == 15
@@ -288,6 +287,49 @@ async def expect_error(mail: Mail) -> None:
     """Ask "b", which says no."""
     with pytest.raises(KeyError, match="no"):
         await mail.at("a").request("b", 1)
+
+
+def test_an_answer_that_is_lost_is_not_given_again() -> None:
+    """D4: a reply is good for one answer, whatever becomes of it."""
+
+    async def main(mail: Mail, adder: Adder) -> None:
+        mail.at("b").receive(adder.later)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_unreachable, mail)
+            await trio.sleep(1)
+            mail.links.partition("a", "b")
+            adder.replies[0].value(1)
+            mail.links.heal()
+            adder.replies[0].value(1)
+
+    run(main)
+
+
+def test_patience_does_not_begin_anew() -> None:
+    """D4: a question that is in trouble twice waits from the first time."""
+
+    async def main(mail: Mail, adder: Adder) -> None:
+        mail.at("b").receive(adder.later)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expect_unreachable, mail)
+            await trio.sleep(5)
+            assert adder.seen == [1]
+            mail.links.crash("b")
+        assert trio.current_time() == 10
+
+    run(main, Worst(), NetFaults(delay_max_s=3.0))
+
+
+def test_what_arrives_twice_is_handled_once() -> None:
+    """D4: a message and a question whose packets are doubled are handled once each."""
+
+    async def main(mail: Mail, adder: Adder) -> None:
+        mail.at("a").post("b", "told")
+        await expect(mail, "asked", "asked")
+        await quiet(mail.links)
+        assert adder.seen == ["told", "asked"]
+
+    run(main, Worst(), NetFaults(duplicate=True))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,13 +1,14 @@
 """D4: connections of a simulated network behave as real ones do, or break as real ones do."""
 
 import errno
+import socket
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias, cast
 
 import pytest
 import trio
 from tests.effort import count
-from tests.simulation.places import ALL_FAULTS, Pair, Place, run
+from tests.simulation.places import ALL_FAULTS, Pair, Place, both, run
 from trio.testing import check_half_closeable_stream, wait_all_tasks_blocked
 
 from histrio_kernel.driver import Listener, Net, Stream
@@ -209,3 +210,94 @@ def test_streams_are_what_trio_asks_for() -> None:
 def test_streams_are_what_trio_asks_for_in_any_order(seed: int) -> None:
     """D4: it passes that check in drawn orders, and when segments are late or come in two."""
     check_streams(RandomWalk(seed), NetFaults(delay_max_s=1.0))
+
+
+# -- names --------------------------------------------------------------------------------------------------------------
+
+
+def test_hosts_are_called_by_their_names() -> None:
+    """D4: a listener at the host's name is for all, one at a loopback address for its own host; each knows its address."""
+
+    async def main(place: Place) -> None:
+        a, b = place.net("a"), place.net("b")
+        (public,) = await b.listen("b", 80)
+        (private,) = await b.listen("localhost", 81)
+        (every,) = await b.listen("0.0.0.0", 82)
+        assert (public.address, private.address, every.address) == (("b", 80), ("127.0.0.1", 81), ("b", 82))
+        for listener in (public, private, every):
+            await both(listener, b.connect("127.0.0.1", listener.address[1]))
+        await both(public, a.connect(*public.address))
+        await both(every, a.connect("b", 82))
+        with pytest.raises(ConnectionRefusedError, match="cannot connect to b:81: nobody listens there"):
+            await a.connect("b", 81)
+        with pytest.raises(ConnectionRefusedError, match=r"cannot connect to 127\.0\.0\.1:80"):
+            await a.connect("127.0.0.1", 80)
+
+    run(main)
+
+
+def test_names_that_are_wrong() -> None:
+    """D4: a name that no host has, a name that is not the own one, and a port that is none are told."""
+
+    async def main(place: Place) -> None:
+        a = place.net("a")
+        with pytest.raises(
+            socket.gaierror, match="cannot connect to c:80: no host is called 'c' in this simulation, but a, b"
+        ):
+            await a.connect("c", 80)
+        with pytest.raises(socket.gaierror, match="cannot listen on c port 80: no host"):
+            await a.listen("c", 80)
+        with pytest.raises(OSError, match="cannot listen on b port 80: ") as caught:
+            await a.listen("b", 80)
+        assert caught.value.errno == errno.EADDRNOTAVAIL
+        with pytest.raises(OverflowError, match="port must be 0-65535, not 65536"):
+            await a.connect("b", 65_536)
+
+    run(main)
+
+
+def test_port_0_is_another_port_each_time() -> None:
+    """D4: the ports that are chosen are free, and the same in every run."""
+
+    async def main(place: Place) -> list[int]:
+        net = place.net("a")
+        await net.listen("a", 49_153)
+        ports = [(await net.listen("a", 0))[0].address[1] for _ in range(3)]
+        assert ports == [49_152, 49_154, 49_155]
+        return ports
+
+    run(main)
+
+
+# -- one at a time ------------------------------------------------------------------------------------------------------
+
+
+def test_a_listener_that_is_closed_resets_who_waits() -> None:
+    """D4: who has connected and was not accepted finds the connection broken."""
+
+    async def main(place: Place) -> None:
+        (listener,) = await place.net("b").listen("b", 80)
+        client = await place.net("a").connect("b", 80)
+        await listener.aclose()
+        with pytest.raises(trio.BrokenResourceError, match="b has reset the connection"):
+            await client.receive_some()
+        assert not place.links.watchers
+
+    run(main)
+
+
+def test_one_task_at_a_time() -> None:
+    """D4: a second task that sends, receives or accepts is refused."""
+
+    async def main(place: Place) -> None:
+        (listener,) = await place.net("b").listen("b", 81)
+        client, _ = await place.pair()
+        for operation in (client.receive_some, listener.accept, lambda: client.send_all(bytes(1_000))):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(operation)
+                await trio.sleep(1)
+                with pytest.raises(trio.BusyResourceError, match="another task is"):
+                    await operation()
+                nursery.cancel_scope.cancel()
+
+    run(main, window=10)

@@ -1,9 +1,11 @@
 """D4: what a partition or a crash does to connections, and what it must not do."""
 
-import errno
-import socket
+import os
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import attrs
 import pytest
@@ -15,6 +17,7 @@ from tests.simulation.places import ALL_FAULTS, Place, both, run
 
 from histrio_kernel.simulation.choices import Fifo, Walk
 from histrio_kernel.simulation.errors import PowerCut
+from histrio_kernel.simulation.mail import Mail
 from histrio_kernel.simulation.net_faults import NetFaults
 from histrio_kernel.simulation.strategies.random_walk import RandomWalk
 from histrio_kernel.simulation.streams import SimStream
@@ -137,6 +140,52 @@ def test_one_tape_one_run(a: Talk, b: Talk, cuts: list[Cut], seed: int) -> None:
     ]
 
     assert runs[0].trace == runs[1].trace
+
+
+async def a_day(place: Place) -> None:
+    """Something of everything: connections, messages, cuts of sets of hosts, a crash."""
+    for host in ("c", "d", "e"):
+        place.links.boot(host)
+    mail = Mail(place.links)
+    for host in place.links.hosts:
+        mail.at(host).receive(lambda src, message, reply: None)
+    client, server = await place.pair()
+    for at, group in enumerate([{"a", "c", "e"}, {"b", "d"}, {"e", "d", "c", "b", "a"}]):
+        for host in place.links.hosts:
+            mail.at("a").post(host, at)
+        place.links.partition(group)
+        await client.send_all(bytes(at + 2))
+        await trio.sleep(1)
+        place.links.heal()
+        await server.receive_some()
+    place.links.crash("b")
+    place.links.restart("b")
+    await client.send_all(b"x")
+    with pytest.raises(trio.BrokenResourceError):
+        await client.receive_some()
+
+
+def hash_of_a_day(seed: int) -> str:
+    """What stands for the trace of one run."""
+    return run(a_day, RandomWalk(seed), ALL_FAULTS).trace_hash
+
+
+def test_one_tape_one_run_in_any_process() -> None:
+    """D1, D4: the network's part of a run does not depend on the process, nor on how it hashes names."""
+    call = f"from {__name__} import hash_of_a_day; print(hash_of_a_day(7))"
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", call],
+            env={**os.environ, "PYTHONHASHSEED": str(number)},
+            cwd=Path(__file__).parents[2],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        for number in range(count("same_every_time"))
+    }
+
+    assert hashes == {hash_of_a_day(7)}
 
 
 # -- windows ------------------------------------------------------------------------------------------------------------
@@ -392,94 +441,3 @@ def test_ports_are_free_after_a_crash() -> None:
         await both(listener, place.net("a").connect("b", 80))
 
     run(main)
-
-
-# -- names --------------------------------------------------------------------------------------------------------------
-
-
-def test_hosts_are_called_by_their_names() -> None:
-    """D4: a listener at the host's name is for all, one at a loopback address for its own host; each knows its address."""
-
-    async def main(place: Place) -> None:
-        a, b = place.net("a"), place.net("b")
-        (public,) = await b.listen("b", 80)
-        (private,) = await b.listen("localhost", 81)
-        (every,) = await b.listen("0.0.0.0", 82)
-        assert (public.address, private.address, every.address) == (("b", 80), ("127.0.0.1", 81), ("b", 82))
-        for listener in (public, private, every):
-            await both(listener, b.connect("127.0.0.1", listener.address[1]))
-        await both(public, a.connect(*public.address))
-        await both(every, a.connect("b", 82))
-        with pytest.raises(ConnectionRefusedError, match="cannot connect to b:81: nobody listens there"):
-            await a.connect("b", 81)
-        with pytest.raises(ConnectionRefusedError, match=r"cannot connect to 127\.0\.0\.1:80"):
-            await a.connect("127.0.0.1", 80)
-
-    run(main)
-
-
-def test_names_that_are_wrong() -> None:
-    """D4: a name that no host has, a name that is not the own one, and a port that is none are told."""
-
-    async def main(place: Place) -> None:
-        a = place.net("a")
-        with pytest.raises(
-            socket.gaierror, match="cannot connect to c:80: no host is called 'c' in this simulation, but a, b"
-        ):
-            await a.connect("c", 80)
-        with pytest.raises(socket.gaierror, match="cannot listen on c port 80: no host"):
-            await a.listen("c", 80)
-        with pytest.raises(OSError, match="cannot listen on b port 80: ") as caught:
-            await a.listen("b", 80)
-        assert caught.value.errno == errno.EADDRNOTAVAIL
-        with pytest.raises(OverflowError, match="port must be 0-65535, not 65536"):
-            await a.connect("b", 65_536)
-
-    run(main)
-
-
-def test_port_0_is_another_port_each_time() -> None:
-    """D4: the ports that are chosen are free, and the same in every run."""
-
-    async def main(place: Place) -> list[int]:
-        net = place.net("a")
-        await net.listen("a", 49_153)
-        ports = [(await net.listen("a", 0))[0].address[1] for _ in range(3)]
-        assert ports == [49_152, 49_154, 49_155]
-        return ports
-
-    run(main)
-
-
-# -- one at a time ------------------------------------------------------------------------------------------------------
-
-
-def test_a_listener_that_is_closed_resets_who_waits() -> None:
-    """D4: who has connected and was not accepted finds the connection broken."""
-
-    async def main(place: Place) -> None:
-        (listener,) = await place.net("b").listen("b", 80)
-        client = await place.net("a").connect("b", 80)
-        await listener.aclose()
-        with pytest.raises(trio.BrokenResourceError, match="b has reset the connection"):
-            await client.receive_some()
-        assert not place.links.watchers
-
-    run(main)
-
-
-def test_one_task_at_a_time() -> None:
-    """D4: a second task that sends, receives or accepts is refused."""
-
-    async def main(place: Place) -> None:
-        (listener,) = await place.net("b").listen("b", 81)
-        client, _ = await place.pair()
-        for operation in (client.receive_some, listener.accept, lambda: client.send_all(bytes(1_000))):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(operation)
-                await trio.sleep(1)
-                with pytest.raises(trio.BusyResourceError, match="another task is"):
-                    await operation()
-                nursery.cancel_scope.cancel()
-
-    run(main, window=10)
