@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import cached_property
 from typing import Final, TypeVar, TypeVarTuple, cast, final
 
 import trio
@@ -156,11 +157,23 @@ class Nodes:
         self.simulation: Final = simulation
         self.faults: Final = faults
         self.replaced: Final[dict[Callable[..., object], Callable[..., Awaitable[object]]]] = {}
-        self.links: Final = Links(simulation, faults.net)
-        self.network: Final = Network(self.links)
-        self.mail: Final = Mail(self.links)
         self._nodes: Final[dict[str, Node]] = {}
         self.own: Final = Node(self, "world", image)
+
+    @cached_property
+    def links(self) -> Links:
+        """What is between them. It and what uses it are made when somebody needs them: most programs need one machine."""
+        return Links(self.simulation, self.faults.net)
+
+    @cached_property
+    def network(self) -> Network:
+        """Their connections."""
+        return Network(self.links)
+
+    @cached_property
+    def mail(self) -> Mail:
+        """Their messages."""
+        return Mail(self.links)
 
     def live_in(self, nursery: trio.Nursery) -> None:
         """Their systems run there."""
