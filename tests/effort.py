@@ -78,6 +78,12 @@ TABLE: Final = (
     Row("random_histories", 3_000, 100_000, 1_000_000, "D5: random histories on which the checker agrees with brute force"),
     Row("explored_schedules",   60,  2_000,   50_000, "D3: schedules of each of our own programs that are explored"),
     Row("net_examples",        60,    600,   10_000, "D4: drawn programs on a simulated network, under drawn faults"),
+    Row("same_seed_runs",      50,  1_000,    5_000, "D1: runs of one seed in one process, which have one trace"),
+    Row("same_seed_processes",  2,      5,        5, "D1: processes that run one seed, which have one trace"),
+    Row("ablation_runs",       20,    100,    1_000, "D1: runs of one seed without one of the remedies"),
+    Row("toy_seeds",            5,     50,      500, "D3: seeds under which each of the classic races is found"),
+    Row("toy_replays",         20,    100,      100, "D3: replays of one token, which have one trace"),
+    Row("plain_misses",        20,    200,      200, "runs of plain Trio that do not show a race"),
     Row("mutants",              0,  1_000,    1_000, "mutants to kill, at most"),
 )
 # fmt: on
