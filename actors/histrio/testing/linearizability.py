@@ -15,7 +15,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import math
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Final, Generic, TypeVar, final
 
 import attrs
@@ -76,10 +77,6 @@ class _Search(Generic[O]):
         """The state after it."""
         returned = [index for index, each in enumerate(operations) if each.ended is not None]
         self._needed: Final = sum(1 << index for index in returned)
-        self._before: Final = [
-            sum(1 << other for other in returned if (operations[other].ended or 0) < each.began) for each in operations
-        ]
-        """Of each operation, those that had ended when it began."""
 
     def run(self) -> bool:
         """Whether there is one."""
@@ -110,23 +107,31 @@ class _Search(Generic[O]):
     def _next(self, taken: int, state: Hashable) -> list[tuple[int, Hashable]]:
         """The operations that may come next, with the state after each; the first to try is the last."""
         found: list[tuple[int, Hashable]] = []
-        for index, operation in enumerate(self.operations):
-            if taken >> index & 1 or self._before[index] & ~taken:
-                continue
+        for index in self._open(taken):
+            operation = self.operations[index]
             after, result = self.model.step(state, operation.what)
             if operation.ended is None or result == operation.result:
                 found.append((index, after))
         found.reverse()
         return found
 
+    def _open(self, taken: int) -> Iterator[int]:
+        """Those not taken yet that no other one of them had ended before; they stand in the order of their calls."""
+        first_end = math.inf
+        index = ((taken + 1) & ~taken).bit_length() - 1
+        while index < len(self.operations):
+            operation = self.operations[index]
+            if operation.began > first_end:
+                break
+            if not taken >> index & 1:
+                yield index
+                first_end = first_end if operation.ended is None else min(first_end, operation.ended)
+            index += 1
+
     def candidates(self) -> list[Operation[O]]:
         """Those of which one would have to be next after the longest order."""
         taken = sum(1 << index for index in self.longest)
-        return [
-            operation
-            for index, operation in enumerate(self.operations)
-            if not taken >> index & 1 and not self._before[index] & ~taken and operation.ended is not None
-        ]
+        return [self.operations[index] for index in self._open(taken) if self.operations[index].ended is not None]
 
 
 def _searched(operations: Sequence[Operation[O]], model: Model[O]) -> _Search[O]:
