@@ -54,7 +54,10 @@ class _Canary:
 
     def went(self) -> str:
         """Who went on, in that order: small letters as they begin, and large ones as they are cancelled."""
-        run_step_by_step(self._steps, self._main)
+        try:
+            run_step_by_step(self._steps, self._main)
+        except trio.TrioInternalError as error:
+            raise SimUnsupportedTrio(unsupported(error)) from error
         return "".join(self._seen)
 
     def next(self) -> None:

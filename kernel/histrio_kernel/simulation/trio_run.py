@@ -390,7 +390,7 @@ def run_step_by_step(steps: StepByStep, main: Callable[[], Awaitable[T]]) -> T:
             return trio.run(begin, clock=steps.clock, instruments=[steps])
         except trio.TrioInternalError as error:
             steps.abandon()
-            if steps.refused is None:
+            if not isinstance(error.__cause__, SimUnsupportedTrio):
                 raise
             raise SimUnsupportedTrio(unsupported(error)) from error
 
