@@ -76,6 +76,7 @@ TABLE: Final = (
     Row("starve_misses",      100,  1_000,    1_000, "D3: runs in which chance does not find who starves"),
     Row("strategy_seeds",      10,     50,      500, "D3: seeds under which a strategy finds a race"),
     Row("random_histories", 3_000, 100_000, 1_000_000, "D5: random histories on which the checker agrees with brute force"),
+    Row("crashed_schedules",    3,    100,    2_000, "D4: schedules of a log that are cut off at every change of its disk"),
     Row("explored_schedules",   60,  2_000,   50_000, "D3: schedules of each of our own programs that are explored"),
     Row("net_examples",        60,    600,   10_000, "D4: drawn programs on a simulated network, under drawn faults"),
     Row("same_seed_runs",      50,  1_000,    5_000, "D1: runs of one seed in one process, which have one trace"),

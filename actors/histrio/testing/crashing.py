@@ -10,8 +10,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final, TypeVar, final
 
 import attrs
 from outcome import Error
@@ -22,10 +22,11 @@ from histrio.testing.quiet import quiet
 from histrio.testing.report import Report
 from histrio.testing.running import NO_FAULTS, Program
 from histrio.testing.world import World, in_world
-from histrio_kernel.simulation.choices import Departure
+from histrio_kernel.simulation.choices import CLOCK, Departure, departures
 from histrio_kernel.simulation.errors import BrokenPromise, PowerCut
 from histrio_kernel.simulation.files import SimFiles
 from histrio_kernel.simulation.run import Ran, Simulation
+from histrio_kernel.simulation.strategies.random_walk import RandomWalk, run_seed
 from histrio_kernel.simulation.tokens import Schedule, read_token, write_token
 
 __all__ = ["crash_points"]
@@ -56,6 +57,7 @@ def crash_points(
     check: Callable[[list[object], R], object],
     *,
     seed: int = 0,
+    bases: int = 1,
     images_max: int = IMAGES_MAX,
     reordered: bool = False,
     faults: Faults | None = None,
@@ -69,7 +71,8 @@ def crash_points(
         main: the program; it uses the disk of its world.
         recover: runs on a machine that starts with an image of that disk, and returns what it found.
         check: `check(notes, found)` raises, or returns False, if something acknowledged is not there.
-        seed: of the values of `random`.
+        seed: of the values of `random`, and of the schedules that are drawn.
+        bases: how many schedules of *main* are cut everywhere: first in, first out, and others that are drawn.
         images_max: how many images of the disk are tried at each place.
         reordered: also those of a disk that writes in any order what no sync has put in an order.
         faults: what else may go wrong; it does only if a token says so.
@@ -100,7 +103,30 @@ def crash_points(
             raise ran.outcome.error
         return Report(False, None, 1, None, "", False)
     with quiet():
-        return points.all(seed)
+        return points.all(seed, bases)
+
+
+def _departing(schedule: Schedule, at: int, chosen: int) -> Schedule:
+    """As that one up to a place, and otherwise from there on."""
+    before = tuple(each for each in schedule.departures if each.at < at)
+    return attrs.evolve(schedule, departures=(*before, Departure(at, chosen)))
+
+
+@final
+class _Drawn:
+    """A drawn schedule without any fault, and without a cut; nobody is so slow that time would pass meanwhile."""
+
+    def __init__(self, seed: int) -> None:
+        self._walk: Final = RandomWalk(seed)
+
+    def pick(self, options: Sequence[int]) -> int:
+        """Any but the clock."""
+        tasks = options[:-1] if options[-1] == CLOCK else options
+        return self._walk.pick(tasks) if len(tasks) > 1 else 0
+
+    def decide(self, ways: int) -> int:
+        """None."""
+        return 0
 
 
 @attrs.define
@@ -116,29 +142,38 @@ class _Points:
     runs: int = 0
     left_out: bool = False
 
-    def all(self, seed: int) -> Report:
+    def all(self, seed: int, bases: int) -> Report:
         """Every place, and every image there."""
-        for schedule in self._schedules(seed):
+        for schedule in self._schedules(seed, bases):
             cut = self.run(schedule)
             self.runs += 1
             if isinstance(cut.ran.outcome, Error):
                 return self._failed(schedule, cut)
         return Report(False, None, self.runs, None, "", not self.left_out)
 
-    def _schedules(self, seed: int) -> Iterator[Schedule]:
-        plain = Schedule(seed)
-        yield plain
-        first = self.run(plain)
-        yield from self._images(plain, first)
-        for at in first.places(_CUT):
-            there = Schedule(seed, (Departure(at, 1),))
-            yield there
-            yield from self._images(there, self.run(there))
+    def _schedules(self, seed: int, bases: int) -> Iterator[Schedule]:
+        for number in range(bases):
+            base = self._base(seed, number)
+            yield base
+            first = self.run(base)
+            yield from self._images(base, first)
+            for at in first.places(_CUT):
+                there = _departing(base, at, 1)
+                yield there
+                yield from self._images(there, self.run(there))
+
+    def _base(self, seed: int, number: int) -> Schedule:
+        """First in, first out, and then schedules that are drawn."""
+        if not number:
+            return Schedule(seed)
+        simulation = Simulation(_Drawn(run_seed(seed, number)), seed)
+        ran = simulation.run(lambda: self._live_and_recover(simulation))
+        return Schedule(seed, departures(ran.tape))
 
     def _images(self, schedule: Schedule, cut: _Cut) -> Iterator[Schedule]:
         for at in cut.places(_LEFT):
             for image in range(1, cut.ran.tape[at].ways):
-                yield attrs.evolve(schedule, departures=(*schedule.departures, Departure(at, image)))
+                yield _departing(schedule, at, image)
 
     def run(self, schedule: Schedule) -> _Cut:
         """One run: the program up to its cut, or its end, and the recovery."""
