@@ -90,3 +90,52 @@ def test_the_command_line_replays_a_power_cut(monkeypatch: pytest.MonkeyPatch) -
     assert report.failed
     with pytest.raises(BrokenPromise, match="which is not what was promised"):
         crash_points(write, read, check)
+
+
+def test_what_should_always_hold_is_not_asked_of_actors_that_are_being_stopped() -> None:
+    """D5: `always` is about the program; when it has returned, its actors end, and owe nothing any more."""
+
+    async def main(world: World) -> None:
+        hall = await world.spawn(Hall, name="hall")
+        world.always(lambda: world.peek(hall, Hall).free == 10)
+        await world.settle()
+
+    assert not explore(main, 20).failed
+
+
+def test_a_report_tells_what_is_in_a_group() -> None:
+    """D3: of an `ExceptionGroup` the report gives the errors, because the group says only how many they are."""
+
+    async def main(world: World) -> None:
+        raise ExceptionGroup("two", [ValueError("one"), ExceptionGroup("", [KeyError("other")])])
+
+    assert str(explore(main)).splitlines()[0] == "schedule 1 failed: ValueError: one and KeyError: 'other'"
+
+
+class Cache(histrio.Actor[int]):
+    """Keeps what it was told last, it thinks."""
+
+    def __init__(self) -> None:
+        self.value = -1
+
+    async def receive(self, message: int) -> None:
+        """Wait for something before it is kept."""
+        await self.io(trio.lowlevel.checkpoint)
+        self.value = message
+
+
+async def is_forgotten(world: World) -> None:
+    """What is told last is kept last, unless the first wait takes longer than the second."""
+    cache = await world.spawn(Cache, name="cache")
+    await histrio.both(cache.tell(1), cache.tell(2))
+    await world.settle()
+    value = world.peek(cache, Cache).value
+    assert value == 2, f"it is {value}"
+
+
+def test_a_report_names_the_program_rather_than_what_serves_it() -> None:
+    """D3: watchdogs and the like are always about, and say nothing about a race: who else was passed over is told."""
+    reports = [explore(is_forgotten, seed=seed) for seed in range(5)]
+
+    assert all(report.failed for report in reports)
+    assert not any("histrio " in report.explanation for report in reports), [str(report) for report in reports]

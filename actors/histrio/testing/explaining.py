@@ -8,6 +8,7 @@ from typing import Final, final
 
 from histrio_kernel.simulation.choices import CLOCK, Walk
 from histrio_kernel.simulation.run import Ran, Simulation
+from histrio_kernel.simulation.telling import SERVICES
 from histrio_kernel.simulation.tokens import Schedule
 
 __all__ = ["explain"]
@@ -43,7 +44,8 @@ class _Listener:
         is_fault = name.endswith(")") and " of " in name and chosen > 0 and at >= 0 and self._is_decision()
         if is_fault:
             self.sentences.append(f"at step {self._simulation.steps.steps + 1}: {name}")
-        self.last.append(f"{self._simulation.clock.now:g} s  {name}")
+        if not name.startswith(SERVICES):
+            self.last.append(f"{self._simulation.clock.now:g} s  {name}")
 
     def _is_decision(self) -> bool:
         assert self._simulation is not None
@@ -58,10 +60,12 @@ class _Listener:
         if options[index] == first:
             return
         step = simulation.steps.steps + 1
+        passed = [self.names[option] for option in options if option not in (CLOCK, options[index])]
+        who = min(passed, key=lambda name: name.startswith(SERVICES))  # the first of them, if it may be, of the program
         if options[index] == CLOCK:
-            text = f"at step {step} time passes although {simulation.name_of(first)} could go on"
+            text = f"at step {step} time passes although {who} could go on"
         else:
-            text = f"at step {step} {simulation.name_of(options[index])} goes on before {simulation.name_of(first)}"
+            text = f"at step {step} {self.names[options[index]]} goes on before {who}"
         others = len(options) - 2
         if others > 0:
             text += f" (and {others} {'other' if others == 1 else 'others'} could)"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from typing import Generic, TypeVar, cast
 
 import attrs
 
@@ -58,7 +59,7 @@ class Report:
             how = "all of them: complete" + (", assuming that " + "; ".join(self.assumed) if self.assumed else "")
             return f"{self.schedules} schedules, none failed" + (f" ({how})" if self.complete else "")
         return (
-            f"schedule {self.schedules} failed: {type(self.error).__name__}: {self.error}\n{self.explanation}\n"
+            f"schedule {self.schedules} failed: {' and '.join(_leaves(self.error))}\n{self.explanation}\n"
             f"replay it with: pytest --sim-replay={self.token}"
         )
 
@@ -67,3 +68,12 @@ class Report:
         if self.error is not None:
             self.error.add_note(str(self))
             raise self.error
+
+
+def _leaves(error: BaseException | None) -> Iterator[str]:
+    """The error; of a group, those that are in it, because a group says nothing by itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(each)
+    else:
+        yield f"{type(error).__name__}: {error}"

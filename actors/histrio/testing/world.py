@@ -107,11 +107,14 @@ class World:
             await trio.sleep_until(deadline)
 
     def always(self, holds: Callable[[], bool], promise: str = "") -> None:
-        """From now on `holds()` is asked between any two steps; if it says no, the run fails with `BrokenPromise`.
+        """From now on until the program returns `holds()` is asked between any two steps; if it says no, the run fails.
 
         Args:
             holds: looks, and changes nothing; what it raises fails the run as well.
             promise: what it is that should hold, for the report.
+
+        Raises:
+            BrokenPromise: it does not hold now. Later the run ends with that.
         """
 
         def check() -> None:
@@ -212,6 +215,7 @@ async def in_world(
                 simulation.on_step = None  # what comes now is not what led there
                 raise
             finally:
+                simulation.watched.clear()  # actors that are being stopped owe nothing any more
                 await nodes.stop()
     except BaseExceptionGroup as group:
         raise _the_one(group) from None
