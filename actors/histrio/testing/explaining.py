@@ -31,6 +31,8 @@ class _Listener:
         self.last: deque[str] = deque(maxlen=_LAST)
         self.late: tuple[int, ...] = ()
         self.names: dict[int, str] = {}
+        self._of_name: Final[dict[str, list[int]]] = {}
+        self._next = CLOCK
         self._simulation: Simulation | None = None
 
     def prepare(self, simulation: Simulation) -> None:
@@ -38,6 +40,21 @@ class _Listener:
         self._simulation = simulation
         simulation.on_step = self._step
         simulation.on_choice = self._choice
+        simulation.on_turn = self._turn
+
+    def _turn(self, identity: int) -> None:
+        self._next = identity
+        self._name(identity)
+
+    def _name(self, identity: int) -> str:
+        """What it is called; with a number, if another one was called so before."""
+        if identity not in self.names:
+            assert self._simulation is not None
+            name = self._simulation.name_of(identity)
+            same = self._of_name.setdefault(name, [])
+            same.append(identity)
+            self.names[identity] = name if len(same) == 1 else f"{name} #{len(same)}"
+        return self.names[identity]
 
     def _step(self, name: str, at: int, chosen: int) -> None:
         assert self._simulation is not None
@@ -45,7 +62,8 @@ class _Listener:
         if is_fault:
             self.sentences.append(f"at step {self._simulation.steps.steps + 1}: {name}")
         if not name.startswith(SERVICES):
-            self.last.append(f"{self._simulation.clock.now:g} s  {name}")
+            who = name if is_fault or self._next == CLOCK else self._name(self._next)
+            self.last.append(f"{self._simulation.clock.now:g} s  {who}")
 
     def _is_decision(self) -> bool:
         assert self._simulation is not None
@@ -55,7 +73,7 @@ class _Listener:
         simulation = self._simulation
         assert simulation is not None
         for identity in options:
-            self.names[identity] = simulation.name_of(identity)
+            self._name(identity)
         first = min(options, key=lambda option: (option == CLOCK, option in self.late))  # as `Late` has it
         if options[index] == first:
             return
