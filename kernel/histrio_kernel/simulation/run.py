@@ -37,6 +37,7 @@ from histrio_kernel.simulation.trio_run import (
     StepByStep,
     deadline_owners,
     first_deadline,
+    no_run_is_here,
     run_step_by_step,
 )
 
@@ -47,7 +48,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 STEPS_MAX: Final = 1_000_000
 """Steps of one run; then it is `Unsettled`."""
-_ENDING_MAX: Final = 100_000  # steps in which a failed run must unwind
+_ENDING_MAX: Final = 20_000  # steps in which a run must unwind, besides as many as it had
 _INSIST_MAX: Final = 1_000  # times that whoever shields itself is unshielded; after that an error is thrown at it
 _IDLE_MOVES_MAX: Final = 8
 """So often the clock moves for services alone; then nothing else will ever happen."""
@@ -165,7 +166,7 @@ class Simulation:
         self._error: BaseException | None = None
         self._ending = False
         self._walk_is_over = False
-        self._unwound = 0
+        self._unwound = self._unwind_max = 0
         self._insisted = 0
         self._idle_moves = 0
 
@@ -179,6 +180,7 @@ class Simulation:
             SimulationError: this is called from within a Trio run.
             KeyboardInterrupt: somebody wants all to end. So does `SystemExit`, and what no `Exception` of a walk is.
         """
+        no_run_is_here()
         check_trio()
         begins: Callable[[Simulation], None] | None = getattr(self.walk, "begins", None)
         if begins is not None:
@@ -428,8 +430,10 @@ class Simulation:
 
     def _unwind(self) -> None:
         """First in, first out, and whatever waits is done; the trace is closed."""
+        if not self._unwound:
+            self._unwind_max = _ENDING_MAX + self.steps.steps
         self._unwound += 1
-        if self._unwound > _ENDING_MAX:
+        if self._unwound > self._unwind_max:
             self._insist()
         if len(self.steps):
             self.steps.let_out(0)
@@ -437,7 +441,7 @@ class Simulation:
             self._waiting.pop(next(iter(self._waiting))).call()
         elif self.steps.timeout > 0 and not self.steps.somebody_waits_for_idle:
             deadline = self.steps.next_deadline()
-            if deadline < _NEVER and self._unwound <= _ENDING_MAX:
+            if deadline < _NEVER and self._unwound <= self._unwind_max:
                 self.clock.now = max(self.clock.now, deadline)
             else:
                 self._insist()

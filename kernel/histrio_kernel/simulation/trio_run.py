@@ -46,6 +46,7 @@ __all__ = [
     "StepByStep",
     "deadline_owners",
     "first_deadline",
+    "no_run_is_here",
     "run_step_by_step",
     "unsupported",
 ]
@@ -365,19 +366,26 @@ _COLLECTION: Final = SharedChange(_hold_collection)
 _NOTHING: Final = SharedChange(lambda: lambda: None)
 
 
-def run_step_by_step(steps: StepByStep, main: Callable[[], Awaitable[T]]) -> T:
-    """Run `main` in a Trio run of its own, which *steps* takes over.
+def no_run_is_here() -> None:
+    """One cannot begin inside of another.
 
     Raises:
-        SimUnsupportedTrio: this Trio cannot be taken over.
         SimulationError: this is called from within a Trio run.
-        BaseException: whatever *main* raises.
     """
     if trio.lowlevel.in_trio_run():
         raise SimulationError(
             "a simulation is a Trio run of its own and cannot begin inside of another. Call it from a plain function; "
             "inside of a simulation its world has all there is: `world.node`, `world.spawn`"
         )
+
+
+def run_step_by_step(steps: StepByStep, main: Callable[[], Awaitable[T]]) -> T:
+    """Run `main` in a Trio run of its own, which *steps* takes over.
+
+    Raises:
+        SimUnsupportedTrio: this Trio cannot be taken over.
+        BaseException: whatever *main* raises.
+    """
 
     async def begin() -> T:
         if steps.refused is not None:
