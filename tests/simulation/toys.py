@@ -16,6 +16,7 @@ from histrio.testing import World
 
 Place = World | System
 Program = Callable[[World], Awaitable[None]]
+PlainProgram = Callable[[System], Awaitable[None]]
 
 LATER: Final = 8
 """So many steps later comes whoever comes later; the others are done by then, if nothing holds them up."""
@@ -236,5 +237,5 @@ async def stale_state(world: Place) -> None:
 
 
 TOYS: Final[tuple[Program, ...]] = (lost_update, inbox_cycle, missed_wakeup, stale_state)
-HIDDEN: Final = (lost_update, missed_wakeup)
+HIDDEN: Final[tuple[PlainProgram, ...]] = (lost_update, missed_wakeup)
 """Those that a plain run never fails."""
