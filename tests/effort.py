@@ -77,6 +77,7 @@ TABLE: Final = (
     Row("strategy_seeds",      10,     50,      500, "D3: seeds under which a strategy finds a race"),
     Row("random_histories", 3_000, 100_000, 1_000_000, "D5: random histories on which the checker agrees with brute force"),
     Row("crashed_schedules",    3,    100,    2_000, "D4: schedules of a log that are cut off at every change of its disk"),
+    Row("simulated_suites",     1,      2,       20, "D1: seeds under which the tests of before run in the simulator; one seed runs a few"),
     Row("explored_schedules",   60,  2_000,   50_000, "D3: schedules of each of our own programs that are explored"),
     Row("net_examples",        60,    600,   10_000, "D4: drawn programs on a simulated network, under drawn faults"),
     Row("same_seed_runs",      50,  1_000,    5_000, "D1: runs of one seed in one process, which have one trace"),
@@ -85,6 +86,8 @@ TABLE: Final = (
     Row("toy_seeds",            5,     50,      500, "D3: seeds under which each of the classic races is found"),
     Row("toy_replays",         20,    100,      100, "D3: replays of one token, which have one trace"),
     Row("plain_misses",        20,    200,      200, "runs of plain Trio that do not show a race"),
+    Row("race_programs",       60,  2_000,   50_000, "D3: drawn programs, every schedule of which is run beside those that are left"),
+    Row("plain_runs",         100,  1_201,    5_000, "D3: runs in which the search that leaves nothing out is not through"),
     Row("mutants",              0,  1_000,    1_000, "mutants to kill, at most"),
 )
 # fmt: on
