@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import Any, Final
 
-import pytest_trio.plugin  # type: ignore[import-untyped]
+import pytest_trio.plugin  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
 import trio
 from trio.testing import MockClock
 
