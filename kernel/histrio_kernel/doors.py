@@ -23,6 +23,9 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+_Fakes = Mapping[Callable[..., object], Callable[..., Awaitable[object]]]
+
+
 @final
 class Io:
     """`self.io`: call it to run an async function beside the handlers; its attributes are the doors of the driver."""
@@ -31,8 +34,9 @@ class Io:
 
     def __init__(self, pool: IoPool, period_of: Callable[[BaseState], Period]) -> None:
         self._pool: Final = pool
-        self._replaced: Final[Mapping[Callable[..., object], Callable[..., Awaitable[object]]] | None]
-        self._replaced = getattr(pool.engine.driver, "replaced", None)  # a simulated one may have fakes
+        self._replaced: Final[_Fakes | None] = getattr(
+            pool.engine.driver, "replaced", None
+        )  # a simulated one may have some
         self._period_of: Final = period_of
         self._driver: Final[Driver] = pool.engine.driver
 

@@ -447,7 +447,7 @@ class Waits:
         place = places.pop(state)
         if not places:
             places.clear()  # as in `_give_up_place`, written out
-        if type(place) is dict:
+        if isinstance(place, dict):
             self._look_at_all(tuple(place), transition)
             return
         at = place.lacks(self._body)
