@@ -79,6 +79,8 @@ class Actor(Generic[M]):
     - `waiting_max`: how many asks may stand in the senders' line (4096).
     - `io_max`: how many operations run at once (`in_flight_max`); further ones queue.
     - `start_s`, `shutdown_s`: seconds that `started()` and stopping may take (60, 5).
+    - `sealed`: it shares nothing that can change: not by its arguments, messages and replies, class attributes or
+      globals. The search of all schedules of a simulation uses that, and refuses what breaks it (False).
     """
 
     __slots__ = ("__weakref__", "_histrio_cell", "_histrio_io", "_histrio_machine", "_histrio_timers")
@@ -94,6 +96,7 @@ class Actor(Generic[M]):
     stash_max: ClassVar[int] = bound("stash_max")
     start_s: ClassVar[float] = bound("start_s")
     shutdown_s: ClassVar[float] = bound("shutdown_s")
+    sealed: ClassVar[bool] = False
 
     __histrio_settings__: ClassVar[Settings]
     _histrio_cell: Cell
@@ -421,6 +424,7 @@ _OUTLIVES: Final = frozenset({"ref", "system", "parent"})
 _SETTINGS: Final = frozenset(
     {
         "serial",
+        "sealed",
         "in_flight_max",
         "inbox_max",
         "waiting_max",

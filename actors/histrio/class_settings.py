@@ -28,6 +28,7 @@ class Configured(Protocol):
     stash_max: ClassVar[int]
     start_s: ClassVar[float]
     shutdown_s: ClassVar[float]
+    sealed: ClassVar[bool]
 
 
 def settings_for(cls: type[Configured], base: type) -> Settings:
@@ -48,8 +49,9 @@ def settings_for(cls: type[Configured], base: type) -> Settings:
         value = cast(object, getattr(cls, name))
         if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
             raise TypeError(f"{cls.__qualname__}.{name} is {value!r}; it must be a number of seconds, 0 or more")
-    if type(cls.serial) is not bool:
-        raise TypeError(f"{cls.__qualname__}.serial is {cls.serial!r}; it must be True or False")
+    for name in ("serial", "sealed"):
+        if type(getattr(cls, name)) is not bool:
+            raise TypeError(f"{cls.__qualname__}.{name} is {getattr(cls, name)!r}; it must be True or False")
     if not isinstance(cast(object, cls.overflow), Overflow | Latest):
         choices = "WAIT, REFUSE, DROP_NEW, DROP_OLD or LATEST(key)"
         raise TypeError(f"{cls.__qualname__}.overflow is {cls.overflow!r}; it must be one of {choices}")
@@ -73,6 +75,7 @@ def settings_for(cls: type[Configured], base: type) -> Settings:
         has_started=_overrides(cls, base, "started"),
         has_stopped=_overrides(cls, base, "stopped"),
         runs_by_hand=_overrides(cls, base, "run"),
+        sealed=cls.sealed,
     )
 
 

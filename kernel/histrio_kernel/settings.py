@@ -50,3 +50,5 @@ class Settings:
     has_started: bool = True
     has_stopped: bool = True
     runs_by_hand: bool = False
+    sealed: bool = False
+    """The class promises that its actors share nothing that can change; what searches all schedules relies on it."""

@@ -35,6 +35,7 @@ METHODS: Final = (
 )
 SETTINGS: Final = (
     "serial",
+    "sealed",
     "in_flight_max",
     "inbox_max",
     "waiting_max",
@@ -66,6 +67,7 @@ class WithSettings(Actor[int]):
     """Its settings are its own values."""
 
     serial = True
+    sealed = True
     in_flight_max = 2
     inbox_max = 3
     waiting_max = 4
@@ -230,7 +232,7 @@ NO_TIMES: Final[tuple[object, ...]] = (-0.1, float("nan"), "1", True, None)
         *[("io_max", value) for value in NO_COUNTS if value is not None],
         *[(name, value) for name in ("redeliver_max", "stash_max") for value in NO_COUNTS if value != 0],
         *[(name, value) for name in ("start_s", "shutdown_s") for value in NO_TIMES],
-        *[("serial", value) for value in (1, 0, None, "no")],
+        *[(name, value) for name in ("serial", "sealed") for value in (1, 0, None, "no")],
         *[("overflow", value) for value in ("wait", None, histrio.LATEST, 3)],
     ],
     ids=lambda each: repr(each).partition(" at 0x")[0],

@@ -3,6 +3,7 @@
 from typing import cast
 
 import pytest
+import trio
 from tests.effort import count
 from tests.simulation.strategies.toys import Program, lost_update, search, starve, timeout_race
 
@@ -27,6 +28,23 @@ def test_first_in_first_out_comes_first_and_each_has_its_share() -> None:
     assert kinds == [Fifo, RandomWalk, PriorityWalk, RandomWalk, PriorityWalk, RandomWalk, PriorityWalk]
 
 
+def test_a_mix_that_knows_its_budget_searches_all_in_the_end() -> None:
+    """D3: the last third of the runs goes to the search of all schedules, which says so if none is left."""
+
+    async def nothing_to_find() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.lowlevel.checkpoint)
+            nursery.start_soon(trio.lowlevel.checkpoint)
+
+    long, short = Mix(600), Mix(20)
+
+    assert search(long, nothing_to_find, runs=600).exhausted
+    assert long.complete
+    assert "the clock does not move while something else can happen" in long.assumed
+    assert not search(short, nothing_to_find, runs=20).exhausted
+    assert isinstance(strategy_of("mix", 90), Mix)
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_each_name_gives_a_fresh_strategy_of_that_name(name: str) -> None:
     """D3: what one search has learned does not reach another."""
@@ -45,7 +63,9 @@ def test_a_strategy_is_taken_as_it_is() -> None:
 
 def test_a_name_that_is_none_is_refused_with_the_nearest() -> None:
     """The error names the nearest, and all that there are."""
-    with pytest.raises(ValueError, match=r"Did you mean 'random'\? There are: mix, fifo, random, pct, delay"):
+    with pytest.raises(
+        ValueError, match=r"Did you mean 'random'\? There are: mix, fifo, random, pct, delay, exhaustive"
+    ):
         strategy_of("radnom")
     with pytest.raises(ValueError, match=r"called 'zzzzzz'\. There are"):
         strategy_of("zzzzzz")

@@ -14,6 +14,7 @@ from typing import Final, final
 
 from histrio_kernel.simulation.choices import Strategy, Taught, Walk
 from histrio_kernel.simulation.strategies.delay import Delays
+from histrio_kernel.simulation.strategies.exhaustive import Exhaustive
 from histrio_kernel.simulation.strategies.fifo import FirstInFirstOut
 from histrio_kernel.simulation.strategies.pct import PriorityWalks
 from histrio_kernel.simulation.strategies.random_walk import RandomWalks
@@ -23,22 +24,42 @@ __all__ = ["STRATEGIES", "Mix", "strategy_of"]
 
 @final
 class Mix:
-    """First in, first out once; then, in turns, chance and priorities."""
+    """First in, first out once; then, in turns, chance and priorities. In the end every schedule, if the budget is known.
+
+    Args:
+        schedules: how many runs there will be, if one knows: the last third goes to the search of all schedules, which
+            says so if it has left none.
+    """
 
     name = "mix"
 
-    def __init__(self) -> None:
+    def __init__(self, schedules: int | None = None) -> None:
         self._first: Final = FirstInFirstOut()
         self._chance: Final = RandomWalks()
         self._priorities: Final = PriorityWalks()
+        self._all: Final = Exhaustive()
+        self._all_from: Final = None if schedules is None or schedules < _ALL_FROM else schedules - schedules // 3
         self._last: Strategy = self._first
 
+    @property
+    def complete(self) -> bool:
+        """Whether every schedule has been run, or one that does the same."""
+        return self._all.complete
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Under what it is complete."""
+        return self._all.assumed
+
     def walk(self, number: int, seed: int) -> Walk | None:
-        """The next."""
+        """The next; None if nothing is left."""
         if number == 0:
             self._last = self._first
             return self._first.walk(0, seed)
-        self._last = self._chance if number % 2 else self._priorities
+        if self._all_from is not None and number >= self._all_from:
+            self._last = self._all
+        else:
+            self._last = self._chance if number % 2 else self._priorities
         return self._last.walk(number // 2, seed)
 
     def learn(self, taught: Taught) -> None:
@@ -48,18 +69,26 @@ class Mix:
             self._priorities.learn(taught)
 
 
+_ALL_FROM: Final = 30
+"""With fewer runs than that none is spent on the search of all."""
+
 STRATEGIES: Final[Mapping[str, Callable[[], Strategy]]] = {
     "mix": Mix,
     "fifo": FirstInFirstOut,
     "random": RandomWalks,
     "pct": PriorityWalks,
     "delay": Delays,
+    "exhaustive": Exhaustive,
 }
 """The strategies that have a name; each search gets one of its own."""
 
 
-def strategy_of(strategy: str | Strategy) -> Strategy:
+def strategy_of(strategy: str | Strategy, schedules: int | None = None) -> Strategy:
     """The strategy of that name; one that is given is given back.
+
+    Args:
+        strategy: the name, or the strategy.
+        schedules: how many runs there will be, if one knows; the mixture makes use of it.
 
     Raises:
         ValueError: no strategy is called so.
@@ -70,14 +99,15 @@ def strategy_of(strategy: str | Strategy) -> Strategy:
         'pct'
         >>> strategy_of("radnom")
         Traceback (most recent call last):
-        ValueError: no strategy is called 'radnom'. Did you mean 'random'? There are: mix, fifo, random, pct, delay...
+        ValueError: no strategy is called 'radnom'. Did you mean 'random'? There are: mix, fifo, random, pct, delay, ...
     """
+    if strategy == "mix":
+        return Mix(schedules)
     if isinstance(strategy, str):
         make = STRATEGIES.get(strategy)
         if make is None:
-            raise ValueError(
-                f"no strategy is called {strategy!r}.{_nearest(strategy)} There are: {', '.join(STRATEGIES)}"
-            )
+            names = ", ".join(STRATEGIES)
+            raise ValueError(f"no strategy is called {strategy!r}.{_nearest(strategy)} There are: {names}")
         return make()
     missing = [name for name in ("name", "walk", "learn") if not hasattr(strategy, name)]
     if missing or isinstance(strategy, type):
