@@ -198,7 +198,7 @@ def everything_of_the_process() -> tuple[object, ...]:
     )
 
 
-@pytest.mark.parametrize("escape", [None, *ESCAPES], ids=str)
+@pytest.mark.parametrize("escape", [None, *ESCAPES], ids=lambda escape: getattr(escape, "__name__", "none"))
 def test_afterwards_the_process_is_as_it_was(escape: Callable[[], Awaitable[object]] | None) -> None:
     """D2: whatever happened in the run."""
 
