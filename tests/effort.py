@@ -87,6 +87,8 @@ TABLE: Final = (
     Row("toy_replays",         20,    100,      100, "D3: replays of one token, which have one trace"),
     Row("plain_misses",        20,    200,      200, "runs of plain Trio that do not show a race"),
     Row("race_programs",       60,  2_000,   50_000, "D3: drawn programs, every schedule of which is run beside those that are left"),
+    Row("actor_programs",       2,    100,    2_000, "D3: drawn systems of sealed actors, searched beside chance"),
+    Row("actor_schedules",     60,    500,    2_000, "D3: schedules of each of those, at most"),
     Row("plain_runs",         100,  1_201,    5_000, "D3: runs in which the search that leaves nothing out is not through"),
     Row("mutants",              0,  1_000,    1_000, "mutants to kill, at most"),
 )

@@ -67,6 +67,7 @@ class Footprints(trio.abc.Instrument):
 
     Attributes:
         assumed: what is relied on, for reports.
+        sealed: the names of the sealed classes that were looked at.
         reduces: whether it looks at the run at all.
         reduced: whether it has known what some step of an actor touched.
         paced: whether the order of calls has had a say that no footprint shows.
@@ -84,6 +85,7 @@ class Footprints(trio.abc.Instrument):
         self._rules: Final[dict[type, Whose]] = {}
         self._engines: Final[list[Any]] = []
         self._chances: Final[dict[Any, object]] = {}
+        self.sealed: Final[dict[str, None]] = {}
         self._sealed: Final[set[type]] = set()
         self._begun: Final[set[int]] = set()
         self._identity = -1  # of whoever makes the step that is open
@@ -308,10 +310,7 @@ class Footprints(trio.abc.Instrument):
         if cls not in self._sealed:
             self._sealed.add(cls)
             self.assumed[_SEALED] = None
-            self.assumed[
-                f"{cls.__qualname__} is sealed: what it is made with, sent and answered, its class and its globals"
-                " were looked at"
-            ] = None
+            self.sealed[cls.__qualname__] = None
             self._check(whose, cls, "its class")
 
     def _check(self, whose: str, value: object, where: str) -> None:

@@ -241,6 +241,7 @@ class Exhaustive:
         self._path: Final[list[_Node]] = []
         self._walk: ExhaustiveWalk | None = None
         self._assumed: Final[dict[str, None]] = {}
+        self._sealed: Final[set[str]] = set()
         self._strayed = self._exhausted = self._left_out = False
         self.runs = self.redundant = 0
 
@@ -255,7 +256,9 @@ class Exhaustive:
         often = f"moves at most {self._early} times" if self._early else "does not move"
         clock = f"the clock {often} while something else can happen"
         stray = ("the program did not repeat itself, so some schedules were not reached",) if self._strayed else ()
-        return (clock, *self._assumed, *stray)
+        names = ", ".join(sorted(self._sealed))
+        sealed = (f"sealed, and looked at in each run: {names}",) if names else ()
+        return (clock, *self._assumed, *sealed, *stray)
 
     def walk(self, number: int, seed: int) -> Walk | None:
         """The next; None when nothing is left."""
@@ -284,6 +287,7 @@ class Exhaustive:
             return False
         footprints.close()
         self._assumed.update(footprints.assumed)
+        self._sealed.update(footprints.sealed)
         self._left_out |= footprints.reduced
         if not footprints.paced or not self._reduces:
             return False
