@@ -12,12 +12,12 @@ from histrio.testing.linearizability import check_linearizable as check_lineariz
 from histrio.testing.linearizability import is_linearizable as is_linearizable
 from histrio.testing.linearizability import lost_writes as lost_writes
 from histrio.testing.nodes import Node as Node
+from histrio.testing.plain_tests import sim_test as sim_test
 from histrio.testing.report import Report as Report
 from histrio.testing.report import Run as Run
 from histrio.testing.running import explore as explore
 from histrio.testing.running import replay as replay
 from histrio.testing.running import simulate as simulate
-from histrio.testing.sim_test import sim_test as sim_test
 from histrio.testing.world import World as World
 from histrio_kernel.simulation.disk_faults import DiskFaults as DiskFaults
 from histrio_kernel.simulation.errors import BadToken as BadToken

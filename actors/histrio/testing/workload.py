@@ -16,9 +16,9 @@ import hypothesis
 from hypothesis.strategies import SearchStrategy
 
 from histrio.testing.faults import Faults
+from histrio.testing.plain_tests import becomes_plain, parameters_of
 from histrio.testing.report import Report
 from histrio.testing.running import explore
-from histrio.testing.sim_test import becomes_plain, parameters_of
 from histrio_kernel.simulation.choices import Strategy
 from histrio_kernel.simulation.run import STEPS_MAX
 
