@@ -25,6 +25,9 @@ from histrio_kernel.lifecycle import NEXT
 
 HOME: Final = "/home/you"
 SECONDS: Final = re.compile(r"\b(\d+\.\d+) ?s\b")
+TOKEN: Final = re.compile(
+    r"\bsim1\.[\w-]+"
+)  # one token stands for a schedule with one version of Python, Trio, Histrio
 
 
 @attrs.frozen
@@ -64,8 +67,8 @@ SHOWN: Final = [shown for page in pages() for shown in shown_on(page)]
 
 
 def without_seconds(text: str, folder: Path) -> tuple[str, list[float]]:
-    """The text with neither times nor the place where the program lies, and the times."""
-    text = text.replace(str(folder), HOME).strip()
+    """The text with neither times nor tokens nor the place where the program lies, and the times."""
+    text = TOKEN.sub("sim1.TOKEN", text.replace(str(folder), HOME)).strip()
     return SECONDS.sub("N s", text), [float(found) for found in SECONDS.findall(text)]
 
 

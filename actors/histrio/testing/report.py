@@ -76,4 +76,4 @@ def _leaves(error: BaseException | None) -> Iterator[str]:
         for each in cast("BaseExceptionGroup[BaseException]", error).exceptions:
             yield from _leaves(each)
     else:
-        yield f"{type(error).__name__}: {error}"
+        yield f"{type(error).__name__}: {error}".removesuffix(": ")
