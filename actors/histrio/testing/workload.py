@@ -56,12 +56,13 @@ def sim_given(
 
     def decorate(test: Callable[..., Awaitable[object]]) -> Callable[..., None]:
         failed: list[dict[str, object]] = []
+        receiver: list[object] = []
         parameters = [each for each in parameters_of(test) if each.name not in given]
 
         def search(drawn: dict[str, object], *, shrinks: bool) -> Report:
             seed = zlib.crc32(repr(sorted(drawn.items())).encode())
             return explore(
-                lambda world: test(world=world, **drawn),
+                lambda world: test(*receiver, world=world, **drawn),
                 schedules, None, seed, strategy, faults, steps_max=steps_max, shrinks=shrinks,
             )  # fmt: skip
 
@@ -71,12 +72,15 @@ def sim_given(
                 failed[:] = [drawn]
                 raise report.error
 
-        becomes_plain(example, [each.replace(kind=each.KEYWORD_ONLY) for each in parameters_of(test)])
+        becomes_plain(
+            example, [each.replace(kind=each.KEYWORD_ONLY) for each in parameters_of(test) if each.name != "self"]
+        )
         example.__name__, example.__doc__, example.__module__ = test.__name__, test.__doc__, test.__module__
         drawing = (settings or hypothesis.settings())(hypothesis.given(**given)(example))
 
         @functools.wraps(test)
-        def run(**fixtures: object) -> None:
+        def run(*args: object, **fixtures: object) -> None:
+            receiver[:] = args  # the object of a method; everything else comes by name
             try:
                 drawing(**fixtures)
             except BaseException as error:
