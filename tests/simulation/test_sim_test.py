@@ -248,8 +248,8 @@ def test_what_is_no_simulated_test_is_refused() -> None:
     """The error tells how it is to look."""
     with pytest.raises(TypeError, match=r"is not async: a simulated test is `async def plain\(world\)"):
 
-        @sim_test()  # type: ignore[arg-type]
-        def plain(world: World) -> None:  # pyright: ignore[reportArgumentType]
+        @sim_test()  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        def plain(world: World) -> None:
             """It is not async."""
 
     with pytest.raises(TypeError, match="has no parameter `world`"):
