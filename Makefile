@@ -42,8 +42,8 @@ prove: $(DEV)
 check: $(DEV)
 	@echo "format"; $(BIN)/ruff format --quiet $(if $(CI),--diff) .
 	@echo "lint"; $(BIN)/ruff check --quiet .
-	@echo "types: mypy"; $(BIN)/mypy --no-error-summary
-	@echo "types: basedpyright"; $(BIN)/basedpyright
+	@echo "types: mypy and basedpyright, side by side"
+	@$(BIN)/mypy --no-error-summary & mypy=$$!; $(BIN)/basedpyright; found=$$?; wait $$mypy && exit $$found
 	@echo "types: programs in the docs"; $(BIN)/python -m tests.docs_programs
 
 bench: $(DEV)

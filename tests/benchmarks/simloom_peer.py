@@ -32,7 +32,7 @@ def run(runs: int) -> float:
     gc.disable()
     began = time.process_time()
     for seed in range(runs):
-        simloom.run(main, seed=seed)
+        simloom.run(main, seed=seed)  # pyright: ignore[reportUnknownMemberType]
     return (time.process_time() - began) / runs * 1e6
 
 
