@@ -311,6 +311,21 @@ def test_each_example_has_schedules_of_its_own() -> None:
     assert all(seeds[: len(first[number])] == first[number] for number, seeds in worlds.items() if number in first)
 
 
+def test_a_fixture_has_no_say_in_the_schedules() -> None:
+    """D6: one that prints as its address would give others in each process."""
+    seeds: dict[object, dict[int, int]] = {}
+
+    @sim_given(schedules=1, settings=settings(FEW, derandomize=True), number=st.integers(0, 50))
+    async def draws(world: World, fixture: object, number: int) -> None:
+        seeds.setdefault(fixture, {})[number] = world.simulation.seed
+
+    one, other = object(), object()
+    draws(fixture=one)
+    draws(fixture=other)
+
+    assert seeds[one] == seeds[other]
+
+
 def test_drawn_tests_take_fixtures_and_live_in_classes(pytester: pytest.Pytester) -> None:
     """D6: what Hypothesis draws, and what pytest makes, in one test."""
     pytester.makeini(INI)

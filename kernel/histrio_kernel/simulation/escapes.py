@@ -131,7 +131,7 @@ def no_escape(tell: Callable[[EscapedSimulation], Any]) -> Generator[None]:
     if not _hooked:
         sys.addaudithook(_hook)
         _hooked.append(True)
-    with _SIGNALS.hold(), _THREADS.hold():
+    with _SIGNALS, _THREADS:
         _HERE.tell = tell
         try:
             yield

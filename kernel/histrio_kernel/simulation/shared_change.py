@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final, final
 
 __all__ = ["SharedChange", "swapped"]
@@ -15,6 +14,8 @@ Undo = Callable[[], None]
 @final
 class SharedChange:
     """What one simulation needs of the process, and another may need at the same time in another thread.
+
+    Inside a `with` block the change is made.
 
     Args:
         make: makes the change, and returns what undoes it. Never called twice without the undoing between.
@@ -28,22 +29,19 @@ class SharedChange:
         self._users = 0
         self._undo: Undo | None = None
 
-    @contextmanager
-    def hold(self) -> Generator[None]:
-        """Inside the block the change is made."""
+    def __enter__(self) -> None:
         with self._lock:
             if not self._users:
                 self._undo = self._make()
             self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    assert self._undo is not None
-                    self._undo()
-                    self._undo = None
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                assert self._undo is not None
+                self._undo()
+                self._undo = None
 
 
 def swapped(holder: object, name: str, instead: Callable[[Any], object]) -> SharedChange:

@@ -393,7 +393,7 @@ def run_step_by_step(steps: StepByStep, main: Callable[[], Awaitable[T]]) -> T:
         return await main()
 
     collection = _NOTHING if "collection" in steps.without else _COLLECTION
-    with _CANCEL_ORDER.hold(), _THREAD_CACHE.hold(), collection.hold():
+    with _CANCEL_ORDER, _THREAD_CACHE, collection:
         try:
             return trio.run(begin, clock=steps.clock, instruments=[steps])
         except trio.TrioInternalError as error:
