@@ -34,6 +34,7 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
         "errors",
         "bounds",
         "parking",
+        "moments",
         "contexts",
         "lifecycle",
         "signals",

@@ -18,6 +18,7 @@ from histrio_kernel.driver import Driver
 from histrio_kernel.errors import ActorStopped, HistrioError, Reason, told
 from histrio_kernel.futures import Pace, Telling
 from histrio_kernel.letters import DeadLetter, DeadLetters
+from histrio_kernel.moments import end_of_moment
 from histrio_kernel.signals import Signals
 
 __all__ = ["Engine", "pace_of_this_run"]
@@ -113,13 +114,16 @@ class Engine:
         self.closing.clear()
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
-        """Run `call` once, after `seconds` of the driver's clock; the returned function prevents it."""
+        """Run `call` once, after `seconds` of the driver's clock; the returned function prevents it.
+
+        After 0 seconds is at the end of this moment.
+        """
         scope = trio.CancelScope()
 
         async def wait() -> None:
             with scope:
                 try:
-                    await self.driver.clock.sleep(seconds)
+                    await (self.driver.clock.sleep(seconds) if seconds else end_of_moment())
                 except trio.Cancelled:
                     # If not by us, all is being cancelled; whoever waits under a shield must not wait for ever.
                     if not scope.cancel_called:

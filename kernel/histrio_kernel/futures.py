@@ -115,7 +115,7 @@ class World(Protocol):
         ...
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
-        """Run `call` once, later; the returned function prevents it."""
+        """Run `call` once, later; the returned function prevents it. After 0 seconds is at the end of this moment."""
         ...
 
     def report(self, error: HistrioError) -> None:

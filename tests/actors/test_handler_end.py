@@ -353,9 +353,13 @@ async def test_a_combinator_that_is_not_awaited_has_not_looked(autojump_clock: M
     act = Act("other", after_s=1000)
     boom = Boom("operand")
 
+    async def fail_later() -> None:
+        await trio.sleep(1)  # when the other one has begun
+        raise boom
+
     async def handler(lab: Lab) -> None:
         histrio.both(lab.io(Act("ok", after_s=1).run), lab.io(Act("ok", after_s=2).run))
-        histrio.both(lab.io(fail, boom), lab.io(act.run))
+        histrio.both(lab.io(fail_later), lab.io(act.run))
 
     assert await failure_of(handler) is boom
     assert act.cleaned_at is not None

@@ -33,9 +33,6 @@ LEFT_OUT: Final = {
     "tests/actors/test_cli_tree.py": "starts processes",
     "tests/actors/supervision/test_wide.py": "measures CPU time",
     "tests/actors/supervision/test_storms.py": "measures CPU time and memory",
-    "tests/kernel/test_combinators.py": "a tie is decided after a round of Trio's scheduler; here a round is one step",
-    "tests/kernel/test_combinators_many.py": "the same",
-    "tests/actors/test_handler_end.py": "the same",
     "tests/actors/test_asks_cost.py": "counts steps of Trio's scheduler",
 }
 

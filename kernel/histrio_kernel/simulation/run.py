@@ -25,6 +25,7 @@ import trio
 from outcome import Error, Outcome, capture
 from trio.lowlevel import Abort, Task
 
+from histrio_kernel.moments import use_end_of_moment
 from histrio_kernel.simulation.choices import CLOCK, Step, Tape, Walk
 from histrio_kernel.simulation.errors import Deadlock, LeakedTasks, Unsettled, WalkFailed
 from histrio_kernel.simulation.escapes import no_escape
@@ -158,6 +159,7 @@ class Simulation:
         self._steps_max: Final = steps_max
         self._trace: Final = array("Q")
         self._waiting: Final[dict[int, Completion]] = {}
+        self._want_the_end_of_this_moment: Final[dict[Task, None]] = {}
         self._ids: Final = _Identities(self._new_task)
         self._names: Final[dict[int, str]] = {}
         self._services: Final[set[int]] = set()
@@ -187,6 +189,7 @@ class Simulation:
             begins(self)
 
         async def everything() -> T:
+            use_end_of_moment(self._end_of_moment)
             with no_escape(self.fail):
                 try:
                     with self._scope:
@@ -309,8 +312,12 @@ class Simulation:
             options = [*map(ids, steps.in_queue(queue))]
             ready = len(options)
             deadline = next_deadline()
-            if not ready and not waiting and (steps.timeout <= 0 or steps.somebody_waits_for_idle):
-                return  # a deadline is due, or somebody waits for just this
+            if not ready and not waiting:
+                if self._want_the_end_of_this_moment and deadline > self.clock.now:
+                    self._end_this_moment()
+                    continue
+                if steps.timeout <= 0 or steps.somebody_waits_for_idle:
+                    return  # a deadline is due, or somebody waits for just this
             if waiting:
                 options += waiting
             if deadline < _NEVER and (self.faults or not options):  # without faults machines are not slow, either
@@ -407,8 +414,26 @@ class Simulation:
             if self._idle_moves > _IDLE_MOVES_MAX and self._only_services_wait():
                 self.fail(Deadlock(self._deadlock()))
                 return
+        if self._want_the_end_of_this_moment:
+            self._end_this_moment()
         self.clock.now = max(self.clock.now, deadline)
         self._trace.append(time_entry(self.clock.now))
+
+    async def _end_of_moment(self) -> None:
+        """Wait until nothing else can happen, or the clock moves."""
+        task = trio.lowlevel.current_task()
+        self._want_the_end_of_this_moment[task] = None
+
+        def abort(_: object) -> Abort:
+            del self._want_the_end_of_this_moment[task]
+            return Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _end_this_moment(self) -> None:
+        for task in self._want_the_end_of_this_moment:
+            trio.lowlevel.reschedule(task)
+        self._want_the_end_of_this_moment.clear()
 
     def _new_task(self, task: Task) -> int:
         """An identity for a task that is seen for the first time; its name is part of the trace."""
@@ -439,6 +464,8 @@ class Simulation:
             self.steps.let_out(0)
         elif self._waiting:
             self._waiting.pop(next(iter(self._waiting))).call()
+        elif self._want_the_end_of_this_moment:
+            self._end_this_moment()
         elif self.steps.timeout > 0 and not self.steps.somebody_waits_for_idle:
             deadline = self.steps.next_deadline()
             if deadline < _NEVER and self._unwound <= self._unwind_max:
