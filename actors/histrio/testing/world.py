@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import Final, TypeVar, TypeVarTuple, cast, final, overload
 
 import trio
@@ -88,6 +89,18 @@ class World:
     def node(self, name: str) -> Node:
         """The machine of that name, with a disk, a clock and a system of its own; made when it is first asked for."""
         return self._nodes.node(name)
+
+    @contextmanager
+    def calm(self) -> Generator[None]:
+        """Inside the block no fault strikes, the power is not cut, and time passes only when nothing else can happen.
+
+        For what is to be there before the unlucky part begins: else `started()` of an actor may take too long, or fail.
+        """
+        before, self.simulation.faults = self.simulation.faults, False
+        try:
+            yield
+        finally:
+            self.simulation.faults = before
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
