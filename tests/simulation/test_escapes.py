@@ -1,5 +1,6 @@
 """D2: a way to the real world is refused at its line, ends the run whoever catches it, and leaves the process as it was."""
 
+import _thread
 import gc
 import signal
 import socket
@@ -48,6 +49,11 @@ async def python_thread() -> None:
     threading.Thread(target=int).start()
 
 
+async def bare_thread() -> None:
+    """What those are made of."""
+    _thread.start_new_thread(int, ())
+
+
 async def pool() -> None:
     """A library's."""
     ThreadPoolExecutor(1).submit(int)
@@ -90,6 +96,7 @@ ESCAPES: Final[list[Callable[[], Awaitable[object]]]] = [
     resolver,
     worker_thread,
     python_thread,
+    bare_thread,
     pool,
     process,
     python_process,
@@ -193,6 +200,7 @@ def everything_of_the_process() -> tuple[object, ...]:
         sys.get_asyncgen_hooks(),
         threading.active_count(),
         dict(vars(sys.modules["_signal"])),
+        dict(vars(sys.modules["_thread"])),
         dict(vars(sys.modules["trio._core._run"])),
         dict(vars(sys.modules["trio._core._thread_cache"])),
     )

@@ -284,3 +284,18 @@ def test_a_run_that_fails_first_in_first_out_says_so() -> None:
 async def broken() -> None:
     """The same without a world."""
     raise ValueError("always")
+
+
+def test_the_default_mixture_is_complete_when_nothing_is_left() -> None:
+    """D3: the last third of the schedules goes to the search of all, and a small program has none left."""
+
+    async def main(world: World) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.lowlevel.checkpoint, name="ann")
+            nursery.start_soon(trio.lowlevel.checkpoint, name="ben")
+
+    report = explore(main, 300)
+
+    assert report.complete
+    assert 200 < report.schedules < 300
+    assert "complete under isolation" in str(report)

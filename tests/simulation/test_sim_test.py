@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from histrio.testing import World, sim_test
+from histrio.testing import World, explore, sim_test
 from histrio.testing.workload import sim_given
 
 INI: Final = "[pytest]\ntrio_mode = true\naddopts = -p no:cacheprovider\n"
@@ -122,6 +122,7 @@ async def test_lost_update(world):
 """
 
 COUNTED: Final = """
+import trio
 from histrio.testing import sim_test
 
 RUNS = []
@@ -130,6 +131,9 @@ RUNS = []
 @sim_test(schedules=5)
 async def test_simulated(world):
     RUNS.append(world)
+    async with trio.open_nursery() as nursery:
+        for name in "abcde":  # so that there are more schedules than anybody asks for
+            nursery.start_soon(trio.sleep, 0, name=name)
 
 
 def test_runs():
@@ -359,3 +363,76 @@ def test_drawn_tests_take_fixtures_and_live_in_classes(pytester: pytest.Pytester
     result = pytester.runpytest_subprocess("-W", "error")
 
     result.assert_outcomes(passed=3)
+
+
+def test_the_token_of_a_drawn_test_replays_its_example(pytester: pytest.Pytester) -> None:
+    """D3, D6: the example is drawn again from Hypothesis's database, and only it is run, along that schedule."""
+    pytester.makeini(INI)
+    pytester.makepyfile(
+        """
+        import trio
+        from hypothesis import settings, strategies as st
+        from histrio.testing.workload import sim_given
+
+        RUNS = []
+
+
+        @sim_given(schedules=30, settings=settings(deadline=None), times=st.integers(1, 9))
+        async def test_lost_update(world, times):
+            RUNS.append(times)
+            count = 0
+
+            async def add():
+                nonlocal count
+                before = count
+                await trio.lowlevel.checkpoint()
+                count = before + 1
+
+            async with trio.open_nursery() as nursery:
+                for number in range(times):
+                    nursery.start_soon(add, name=f"adder {number}")
+            assert count == times, f"{times} came to {count}"
+
+
+        def test_runs():
+            print("examples:", sorted(set(RUNS)))
+        """
+    )
+    found = pytester.runpytest_subprocess("-s")
+    found.assert_outcomes(failed=1, passed=1)
+    assert "2 came to 1" in found.stdout.str()
+    token = found.stdout.str().partition("--sim-replay=")[2].split()[0]
+
+    again = pytester.runpytest_subprocess("-s", f"--sim-replay={token}")
+    again.assert_outcomes(failed=1, passed=1)
+    assert "2 came to 1" in again.stdout.str()
+    assert "examples: [2]" in again.stdout.str()
+
+    other = pytester.runpytest_subprocess("--sim-replay=sim1." + "A" * 3)
+    other.assert_outcomes(failed=1, passed=1)
+
+
+def test_a_token_of_another_example_is_refused(pytester: pytest.Pytester) -> None:
+    """D3: a replay that ran nothing would pass."""
+    pytester.makeini(INI)
+    pytester.makepyfile(
+        """
+        import histrio.testing
+        from hypothesis import settings, strategies as st
+        from histrio.testing.workload import sim_given
+
+
+        @sim_given(settings=settings(max_examples=5, database=None), number=st.integers(0, 50))
+        async def test_drawn(world, number):
+            pass
+        """
+    )
+
+    async def fails(world: World) -> None:
+        raise ValueError
+
+    token = explore(fails).token
+    result = pytester.runpytest_subprocess(f"--sim-replay={token}")
+
+    result.assert_outcomes(failed=1)
+    assert "no example that Hypothesis drew for test_drawn is the one of" in result.stdout.str()

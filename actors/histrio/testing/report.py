@@ -56,7 +56,8 @@ class Report:
     def __str__(self) -> str:
         """A few lines."""
         if not self.failed:
-            how = "all of them: complete" + (", assuming that " + "; ".join(self.assumed) if self.assumed else "")
+            isolation = " under isolation, assuming that " + "; ".join(self.assumed) if self.assumed else ""
+            how = f"all of them: complete{isolation}"
             return f"{self.schedules} schedules, none failed" + (f" ({how})" if self.complete else "")
         return (
             f"schedule {self.schedules} failed: {' and '.join(_leaves(self.error))}\n{self.explanation}\n"

@@ -133,7 +133,7 @@ def explore(
         AssertionError: count is 1
     """
     allowed = faults or NO_FAULTS
-    chosen = strategy_of(strategy)
+    chosen = strategy_of(strategy, schedules if seconds is None else None)
 
     def attempt(walk: Walk, value_seed: int, most: int | None) -> Ran[object]:
         return run_once(main, walk, value_seed, allowed, steps_max=min(steps_max, most or steps_max))

@@ -5,6 +5,9 @@
 # Hypothesis owns the workload and the simulator the schedule (D6): each example is explored under schedules of its own,
 # whose seed comes from the example and is not drawn, so the two never shrink against each other. Hypothesis shrinks the
 # workload first; the schedule of the example that it settles on is shrunk last.
+#
+# A token holds the seed of its run, and that comes from the example: so a token tells its example from all others, and
+# only that one is run along it. Hypothesis keeps examples that failed, and draws them first.
 
 from __future__ import annotations
 
@@ -16,11 +19,14 @@ import hypothesis
 from hypothesis.strategies import SearchStrategy
 
 from histrio.testing.faults import Faults
+from histrio.testing.options import asked_schedules, asked_token
 from histrio.testing.plain_tests import becomes_plain, parameters_of
 from histrio.testing.report import Report
-from histrio.testing.running import explore
+from histrio.testing.running import explore, replay
 from histrio_kernel.simulation.choices import Strategy
+from histrio_kernel.simulation.errors import BadToken
 from histrio_kernel.simulation.run import STEPS_MAX
+from histrio_kernel.simulation.tokens import read_token
 
 __all__ = ["sim_given"]
 
@@ -44,6 +50,9 @@ def sim_given(
         settings: Hypothesis's settings of this test; a `@settings` above it would not be seen.
         given: strategies of Hypothesis, by the names of the test's parameters.
 
+    With `pytest --sim-replay=TOKEN` only the example that the token is of is run, along its schedule;
+    `--sim-schedules=N` explores more of each example, or fewer.
+
     Examples:
         >>> from hypothesis import settings, strategies as st
         >>> from histrio.testing import World
@@ -56,18 +65,31 @@ def sim_given(
 
     def decorate(test: Callable[..., Awaitable[object]]) -> Callable[..., None]:
         failed: list[dict[str, object]] = []
+        replayed: list[str] = []
         receiver: list[object] = []
         parameters = [each for each in parameters_of(test) if each.name not in given]
 
-        def search(drawn: dict[str, object], *, shrinks: bool) -> Report:
+        def seed_of(drawn: dict[str, object]) -> int:
             workload = sorted((name, drawn[name]) for name in given)  # a fixture may print as its address
-            seed = zlib.crc32(repr(workload).encode())
+            return zlib.crc32(repr(workload).encode())
+
+        def search(drawn: dict[str, object], *, shrinks: bool) -> Report:
             return explore(
                 lambda world: test(*receiver, world=world, **drawn),
-                schedules, None, seed, strategy, faults, steps_max=steps_max, shrinks=shrinks,
+                asked_schedules() or schedules, None, seed_of(drawn), strategy, faults,
+                steps_max=steps_max, shrinks=shrinks,
             )  # fmt: skip
 
+        def along(token: str, drawn: dict[str, object]) -> None:
+            if (read_token(token).seed - seed_of(drawn)) % 2**32 < (asked_schedules() or schedules):
+                replayed.append(token)
+                replay(lambda world: test(*receiver, world=world, **drawn), token, faults=faults, steps_max=steps_max)
+
         def example(**drawn: object) -> None:
+            token = asked_token()
+            if token is not None:
+                along(token, drawn)
+                return
             report = search(drawn, shrinks=False)
             if report.error is not None:
                 failed[:] = [drawn]
@@ -82,6 +104,7 @@ def sim_given(
         @functools.wraps(test)
         def run(*args: object, **fixtures: object) -> None:
             failed.clear()
+            replayed.clear()
             receiver[:] = args  # the object of a method; everything else comes by name
             try:
                 drawing(**fixtures)
@@ -89,6 +112,13 @@ def sim_given(
                 if failed:
                     error.add_note(str(search(failed[0], shrinks=True)))
                 raise
+            token = asked_token()
+            if token is not None and not replayed:
+                raise BadToken(
+                    f"no example that Hypothesis drew for {test.__name__} is the one of {token}. It draws again what has "
+                    "failed if it has a database (`settings(database=...)`), and `@hypothesis.example` names one. Or the "
+                    "token is of another test, or was found with more schedules: give that --sim-schedules, too"
+                )
 
         becomes_plain(run, parameters)
         return run

@@ -13,6 +13,7 @@ Python itself tells of such calls (`sys.addaudithook`); what it does not tell of
 
 from __future__ import annotations
 
+import _thread
 import importlib
 import signal
 import sys
@@ -109,19 +110,20 @@ def _no_signal(real: Callable[..., object]) -> Callable[..., object]:
     return set_handler
 
 
-def _no_start(real: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
-    def start(self: threading.Thread) -> None:
+def _no_thread(real: Callable[..., object]) -> Callable[..., object]:
+    def start(*args: object, **named: object) -> object:
         error = escaped(*A_THREAD)
         if error is not None:
             raise error
-        real(self)
+        return real(*args, **named)
 
     return start
 
 
 # `signal.signal` calls it, and so does who has imported that by name.
 _SIGNALS: Final = swapped(importlib.import_module("_signal"), signal.signal.__name__, _no_signal)
-_THREADS: Final = swapped(threading.Thread, "start", _no_start)
+_THREADS: Final = swapped(threading.Thread, "start", _no_thread)
+_BARE_THREADS: Final = swapped(_thread, "start_new_thread", _no_thread)
 _hooked: Final[list[bool]] = []
 
 
@@ -131,7 +133,7 @@ def no_escape(tell: Callable[[EscapedSimulation], Any]) -> Generator[None]:
     if not _hooked:
         sys.addaudithook(_hook)
         _hooked.append(True)
-    with _SIGNALS, _THREADS:
+    with _SIGNALS, _THREADS, _BARE_THREADS:
         _HERE.tell = tell
         try:
             yield

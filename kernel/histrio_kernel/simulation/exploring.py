@@ -84,7 +84,6 @@ class Search:
         self._until: Final = None if seconds is None else monotonic() + seconds
         self._on_run: Final = on_run
         self._shrinks: Final = shrinks
-        self._systematic: Final[bool] = getattr(strategy, "systematic", False)
         self.runs = 0
         self.complete = False
 
@@ -99,7 +98,8 @@ class Search:
             if walk is None:
                 self.complete = True
                 return None
-            seed = (self._seed + (0 if self._systematic else self.runs)) & 0xFFFF_FFFF
+            systematic: bool = getattr(self._strategy, "systematic", False)
+            seed = (self._seed + (0 if systematic else self.runs)) & 0xFFFF_FFFF
             ran = self._attempt(walk, seed, None)
             self.runs += 1
             failed = isinstance(ran.outcome, Error)

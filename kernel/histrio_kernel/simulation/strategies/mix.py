@@ -42,6 +42,11 @@ class Mix:
         self._last: Strategy = self._first
 
     @property
+    def systematic(self) -> bool:
+        """Whether the run that was given last is one of the search of all, which needs the same values of chance."""
+        return self._last is self._all
+
+    @property
     def complete(self) -> bool:
         """Whether every schedule has been run, or one that does the same."""
         return self._all.complete
