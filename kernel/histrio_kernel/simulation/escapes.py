@@ -121,9 +121,11 @@ def _no_thread(real: Callable[..., object]) -> Callable[..., object]:
 
 
 # `signal.signal` calls it, and so does who has imported that by name.
-_SIGNALS: Final = swapped(importlib.import_module("_signal"), signal.signal.__name__, _no_signal)
-_THREADS: Final = swapped(threading.Thread, "start", _no_thread)
-_BARE_THREADS: Final = swapped(_thread, "start_new_thread", _no_thread)
+_WAYS_OUT: Final = swapped(
+    (importlib.import_module("_signal"), signal.signal.__name__, _no_signal),
+    (threading.Thread, "start", _no_thread),
+    (_thread, "start_new_thread", _no_thread),
+)
 _hooked: Final[list[bool]] = []
 
 
@@ -133,7 +135,7 @@ def no_escape(tell: Callable[[EscapedSimulation], Any]) -> Generator[None]:
     if not _hooked:
         sys.addaudithook(_hook)
         _hooked.append(True)
-    with _SIGNALS, _THREADS, _BARE_THREADS:
+    with _WAYS_OUT:
         _HERE.tell = tell
         try:
             yield

@@ -44,12 +44,18 @@ class SharedChange:
                 self._undo = None
 
 
-def swapped(holder: object, name: str, instead: Callable[[Any], object]) -> SharedChange:
-    """The change that *holder* has under that name what *instead* makes of what it had."""
+def swapped(*parts: tuple[object, str, Callable[[Any], object]]) -> SharedChange:
+    """The change that each holder has, under that name, what a function makes of what it had."""
 
     def make() -> Undo:
-        real: object = getattr(holder, name)
-        setattr(holder, name, instead(real))
-        return lambda: setattr(holder, name, real)
+        had: list[object] = [getattr(holder, name) for holder, name, _ in parts]
+        for (holder, name, instead), real in zip(parts, had, strict=True):
+            setattr(holder, name, instead(real))
+
+        def undo() -> None:
+            for (holder, name, _), real in zip(parts, had, strict=True):
+                setattr(holder, name, real)
+
+        return undo
 
     return SharedChange(make)

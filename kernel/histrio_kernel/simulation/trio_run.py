@@ -23,9 +23,11 @@ Invariant: at every pass of Trio's loop at most one task is let out of its queue
 from __future__ import annotations
 
 import gc
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from traceback import walk_stack
 from typing import Any, Final, Protocol, TypeVar, final
 
@@ -81,7 +83,6 @@ class _NoIO:
         self.last_word: BaseException | None = None
         self._next: Final = chooser.next
         self._entries: Final = runner.entry_queue
-        self._instead_of: Final = runner.io_manager
 
     def get_events(self, timeout: float) -> tuple[()]:
         """Trio looks for events: somebody is asked what comes next."""
@@ -107,12 +108,11 @@ class _NoIO:
         """Nobody waits for it."""
 
     def close(self) -> None:
-        """That of Trio was never used, but holds a descriptor."""
-        self._instead_of.close()
+        """It holds nothing."""
 
     def statistics(self) -> object:
-        """Those of Trio: nobody waits for anything."""
-        return self._instead_of.statistics()
+        """Those of Trio's: nobody waits for anything."""
+        return _statistics_of_no_io()
 
     async def wait_readable(self, fd: object) -> None:
         """For Trio's own queue of calls from outside, and for nobody else."""
@@ -160,12 +160,18 @@ class StepByStep(trio.abc.Instrument):
         self.timeout = 0.0
         """How long Trio would sleep now; 0 if something is due, or somebody waits for all to be idle."""
 
+    def __dir__(self) -> list[str]:
+        """The hooks. Trio goes through all names of an instrument, which took a tenth of a small run."""
+        return ["before_run", "task_exited"]
+
     def before_run(self) -> None:
         """The one moment at which a run can be taken over. Trio would only log what this raised."""
+        _HERE.begins = False
         try:
             self._runner = runner = _runner_of_this_run()
         except SimUnsupportedTrio as error:
             self.refused = error
+            _TRIO.GLOBAL_RUN_CONTEXT.runner.io_manager = _TRIO.TheIOManager()
             return
         runner.runq, runner.io_manager = self.queue, _NoIO(self, self._chooser, runner)
         if "deadline order" not in self.without:
@@ -335,6 +341,25 @@ def _in_order(real: Callable[..., Any]) -> Callable[..., Any]:
     return status
 
 
+def _without_io(real: Callable[[], Any]) -> Callable[[], Any]:
+    """Instead of Trio's I/O manager, which opens three descriptors: none for a run that is to be simulated."""
+
+    def make() -> Any:
+        return None if getattr(_HERE, "begins", False) else real()
+
+    return make
+
+
+@cache
+def _statistics_of_no_io() -> object:
+    """Asked for before a run begins: in it, a descriptor would be an escape."""
+    real = _TRIO.TheIOManager()
+    try:
+        return real.statistics()
+    finally:
+        real.close()
+
+
 class _NoThreads:
     """Instead of Trio's cache of threads: an idle one is used again without Python's telling."""
 
@@ -360,8 +385,12 @@ def _hold_collection() -> Callable[[], None]:
     return gc.enable
 
 
-_CANCEL_ORDER: Final = swapped(_TRIO, _run.CancelStatus.__name__, _in_order)
-_THREAD_CACHE: Final = swapped(_thread_cache, "THREAD_CACHE", _NoThreads)
+_HERE: Final = threading.local()
+_PARTS: Final = swapped(
+    (_TRIO, _run.CancelStatus.__name__, _in_order),
+    (_TRIO, "TheIOManager", _without_io),
+    (_thread_cache, "THREAD_CACHE", _NoThreads),
+)
 _COLLECTION: Final = SharedChange(_hold_collection)
 _NOTHING: Final = SharedChange(lambda: lambda: None)
 
@@ -393,7 +422,9 @@ def run_step_by_step(steps: StepByStep, main: Callable[[], Awaitable[T]]) -> T:
         return await main()
 
     collection = _NOTHING if "collection" in steps.without else _COLLECTION
-    with _CANCEL_ORDER, _THREAD_CACHE, collection:
+    _statistics_of_no_io()
+    with _PARTS, collection:
+        _HERE.begins = True
         try:
             return trio.run(begin, clock=steps.clock, instruments=[steps])
         except trio.TrioInternalError as error:
@@ -401,6 +432,8 @@ def run_step_by_step(steps: StepByStep, main: Callable[[], Awaitable[T]]) -> T:
             if not isinstance(error.__cause__, SimUnsupportedTrio):
                 raise
             raise SimUnsupportedTrio(unsupported(error)) from error
+        finally:
+            _HERE.begins = False
 
 
 def unsupported(error: BaseException) -> str:
