@@ -66,7 +66,7 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
         "log_format",
     ),
     ("account", "gate", "turn", "visiting", "settings", "handling", "lane"),
-    ("io", "doors"),
+    ("io", "doors", "journal"),
     ("machine.shell", "incarnation", "cell", "stuck", "loop_watchdog", "watchdog"),
 )
 
