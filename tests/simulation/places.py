@@ -10,7 +10,8 @@ from histrio_kernel.simulation.choices import Fifo, Walk
 from histrio_kernel.simulation.links import Links
 from histrio_kernel.simulation.net import Network, SimListener, SimNet
 from histrio_kernel.simulation.net_faults import NetFaults
-from histrio_kernel.simulation.run import Ran, Simulation
+from histrio_kernel.simulation.ran import Ran
+from histrio_kernel.simulation.run import Simulation
 from histrio_kernel.simulation.streams import SimStream
 
 T = TypeVar("T")

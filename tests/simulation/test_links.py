@@ -16,7 +16,8 @@ from histrio_kernel.simulation.choices import Fifo, Walk
 from histrio_kernel.simulation.errors import PowerCut
 from histrio_kernel.simulation.links import Line, Links
 from histrio_kernel.simulation.net_faults import NetFaults
-from histrio_kernel.simulation.run import Ran, Simulation
+from histrio_kernel.simulation.ran import Ran
+from histrio_kernel.simulation.run import Simulation
 from histrio_kernel.simulation.strategies.random_walk import RandomWalk
 
 HOSTS = ("a", "b", "c")

@@ -18,7 +18,8 @@ from histrio_kernel.simulation.errors import Deadlock, PowerCut, Unreachable
 from histrio_kernel.simulation.links import Links
 from histrio_kernel.simulation.mail import Mail, Reply
 from histrio_kernel.simulation.net_faults import NetFaults
-from histrio_kernel.simulation.run import Ran, Simulation
+from histrio_kernel.simulation.ran import Ran
+from histrio_kernel.simulation.run import Simulation
 from histrio_kernel.simulation.strategies.random_walk import RandomWalk
 
 T = TypeVar("T")

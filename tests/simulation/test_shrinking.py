@@ -13,7 +13,8 @@ from histrio import open_system
 from histrio.testing import Deadlock, explore
 from histrio_kernel.simulation.choices import Departure, departures
 from histrio_kernel.simulation.exploring import Search
-from histrio_kernel.simulation.run import Ran, Simulation
+from histrio_kernel.simulation.ran import Ran
+from histrio_kernel.simulation.run import Simulation
 from histrio_kernel.simulation.shrinking import Shrinker
 from histrio_kernel.simulation.strategies.random_walk import RandomWalks
 from histrio_kernel.simulation.tokens import Schedule, read_token

@@ -25,7 +25,8 @@ from histrio.testing.world import World, in_world
 from histrio_kernel.simulation.choices import CLOCK, Departure, departures
 from histrio_kernel.simulation.errors import BrokenPromise, PowerCut
 from histrio_kernel.simulation.files import SimFiles
-from histrio_kernel.simulation.run import Ran, Simulation
+from histrio_kernel.simulation.ran import Ran
+from histrio_kernel.simulation.run import Simulation
 from histrio_kernel.simulation.strategies.random_walk import RandomWalk, run_seed
 from histrio_kernel.simulation.tokens import Schedule, read_token, write_token
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from histrio_kernel.simulation.choices import CLOCK, Walk
-from histrio_kernel.simulation.run import Ran, Simulation
+from histrio_kernel.simulation.ran import Ran
+from histrio_kernel.simulation.run import Simulation
 from histrio_kernel.simulation.telling import SERVICES
 from histrio_kernel.simulation.tokens import Schedule
 

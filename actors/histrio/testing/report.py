@@ -56,9 +56,12 @@ class Report:
     def __str__(self) -> str:
         """A few lines."""
         if not self.failed:
-            isolation = " under isolation, assuming that " + "; ".join(self.assumed) if self.assumed else ""
-            how = f"all of them: complete{isolation}"
-            return f"{self.schedules} schedules, none failed" + (f" ({how})" if self.complete else "")
+            passed = f"{self.schedules} schedules, none failed"
+            if not self.complete:
+                return passed
+            if not self.assumed:
+                return f"{passed} (all of them: complete)"
+            return "\n  - ".join((f"{passed}; complete under isolation, assuming that", *self.assumed))
         return (
             f"schedule {self.schedules} failed: {' and '.join(_leaves(self.error))}\n{self.explanation}\n"
             f"replay it with: pytest --sim-replay={self.token}"

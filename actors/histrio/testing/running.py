@@ -17,7 +17,8 @@ from histrio_kernel.simulation.choices import Strategy, Walk
 from histrio_kernel.simulation.errors import BadToken
 from histrio_kernel.simulation.exploring import Search
 from histrio_kernel.simulation.images import Image
-from histrio_kernel.simulation.run import STEPS_MAX, Ran, Simulation
+from histrio_kernel.simulation.ran import Ran
+from histrio_kernel.simulation.run import STEPS_MAX, Simulation
 from histrio_kernel.simulation.strategies.mix import strategy_of
 from histrio_kernel.simulation.strategies.random_walk import RandomWalk, run_seed
 from histrio_kernel.simulation.tokens import read_token, write_token

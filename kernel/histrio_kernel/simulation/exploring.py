@@ -12,7 +12,7 @@ from outcome import Error, Value
 
 from histrio_kernel.simulation.choices import Strategy, Taught, Walk, departures
 from histrio_kernel.simulation.errors import Nondeterministic
-from histrio_kernel.simulation.run import Ran
+from histrio_kernel.simulation.ran import Ran
 from histrio_kernel.simulation.shrinking import Shrinker
 from histrio_kernel.simulation.tokens import Schedule
 from histrio_kernel.simulation.trace import told
@@ -110,6 +110,7 @@ class Search:
                 self._again(ran, seed)
             if failed:
                 return self._found(ran, seed)
+        self.complete = getattr(self._strategy, "complete", False)
         return None
 
     def _again(self, ran: Ran[object], seed: int) -> None:

@@ -14,11 +14,10 @@ Invariant: between two steps nothing happens. What the program asks of its world
 
 from __future__ import annotations
 
-import hashlib
 from array import array
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from random import Random
-from typing import Final, Generic, TypeVar, final
+from typing import Final, TypeVar, final
 
 import attrs
 import trio
@@ -26,9 +25,10 @@ from outcome import Error, Outcome, capture
 from trio.lowlevel import Abort, Task
 
 from histrio_kernel.moments import use_end_of_moment
-from histrio_kernel.simulation.choices import CLOCK, Step, Tape, Walk
+from histrio_kernel.simulation.choices import CLOCK, Walk
 from histrio_kernel.simulation.errors import Deadlock, LeakedTasks, Unsettled, WalkFailed
 from histrio_kernel.simulation.escapes import no_escape
+from histrio_kernel.simulation.ran import Ran
 from histrio_kernel.simulation.telling import SERVICES, busiest, ends_all, is_histrios, is_service, place_of
 from histrio_kernel.simulation.trace import DECISION, WAYS_MAX, name_entry, time_entry
 from histrio_kernel.simulation.trio_canary import check_trio
@@ -42,7 +42,7 @@ from histrio_kernel.simulation.trio_run import (
     run_step_by_step,
 )
 
-__all__ = ["STEPS_MAX", "Completion", "Ran", "Simulation"]
+__all__ = ["STEPS_MAX", "Completion", "Simulation"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -64,43 +64,6 @@ class Completion:
     label: str
     call: Callable[[], None]
     touches: tuple[str, ...] = ()
-
-
-@attrs.frozen
-class Ran(Generic[T_co]):
-    """What became of a run.
-
-    Attributes:
-        outcome: what the program returned or raised, or the error that the simulator ended it with.
-        packed: every choice that was made, see `tape`.
-        trace: all that happened, a number for each step; two runs are the same if and only if these are.
-        steps: how many tasks went on, and completions came.
-        virtual_seconds: what the clock read in the end.
-    """
-
-    outcome: Outcome[T_co] = attrs.field(repr=False)
-    packed: Sequence[int] = attrs.field(repr=False)
-    trace: bytes = attrs.field(repr=False)
-    steps: int
-    virtual_seconds: float
-    names: Mapping[int, str] = attrs.field(factory=dict[int, str], repr=False)
-    """What those were called who took part, by identity."""
-
-    @property
-    def tape(self) -> Tape:
-        """Every choice that was made."""
-        return _unpacked(self.packed)
-
-    @property
-    def identities(self) -> tuple[int, ...]:
-        """Those who took part, in the order of their first steps, those of a system's own services last."""
-        mine = [number for number, name in self.names.items() if not name.startswith(SERVICES)]
-        return (*mine, *(number for number in self.names if number not in mine))
-
-    @property
-    def trace_hash(self) -> str:
-        """Sixteen digits that stand for the trace."""
-        return hashlib.blake2b(self.trace, digest_size=8).hexdigest()
 
 
 class _Identities(dict[Task, int]):
@@ -511,10 +474,6 @@ class Simulation:
 _NEVER: Final = float("inf")
 _MAIN: Final = "the program"
 _TRIO: Final = "Trio itself"
-
-
-def _unpacked(tape: Sequence[int]) -> Tape:
-    return tuple(Step(each >> 17, (each >> 1) & WAYS_MAX, bool(each & 1)) for each in tape)
 
 
 def _check(chosen: int, ways: int) -> None:

@@ -16,7 +16,7 @@ from typing import Final, final
 import attrs
 
 from histrio_kernel.simulation.choices import Departure, departures
-from histrio_kernel.simulation.run import Ran
+from histrio_kernel.simulation.ran import Ran
 from histrio_kernel.simulation.tokens import Schedule
 from histrio_kernel.simulation.trace import WAYS_MAX
 

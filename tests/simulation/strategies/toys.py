@@ -8,7 +8,8 @@ import trio
 from outcome import Error, Value
 
 from histrio_kernel.simulation.choices import Strategy, Taught
-from histrio_kernel.simulation.run import Ran, Simulation
+from histrio_kernel.simulation.ran import Ran
+from histrio_kernel.simulation.run import Simulation
 
 Program = Callable[[], Awaitable[object]]
 

@@ -57,14 +57,16 @@ class Mix:
         return self._all.assumed
 
     def walk(self, number: int, seed: int) -> Walk | None:
-        """The next; None if nothing is left."""
+        """The next. When the search of all has nothing left, chance goes on: it lets time pass early, too."""
         if number == 0:
             self._last = self._first
             return self._first.walk(0, seed)
         if self._all_from is not None and number >= self._all_from:
-            self._last = self._all
-        else:
-            self._last = self._chance if number % 2 else self._priorities
+            walk = self._all.walk(number, seed)
+            if walk is not None:
+                self._last = self._all
+                return walk
+        self._last = self._chance if number % 2 else self._priorities
         return self._last.walk(number // 2, seed)
 
     def learn(self, taught: Taught) -> None:
