@@ -49,6 +49,11 @@ BOUNDS: Final[tuple[Bound, ...]] = (
     Bound("log_payload_bytes_max", 8 * 1024 * 1024, "bytes", "fixed", "`Log.append` raises `ValueError`"),
     Bound("log_batch_bytes_max", 8 * 1024 * 1024, "bytes", "fixed", "further records go with the next append"),
     Bound("log_batch_records_max", 4096, "records", "fixed", "further records go with the next append"),
+    Bound("journal_group_max", 1024, "batches", "fixed", "further batches share the next sync"),
+    Bound("journal_group_bytes_max", 8 * 1024 * 1024, "bytes", "fixed", "further batches share the next sync"),
+    Bound(
+        "journal_busy_s", 5, "seconds", "fixed", "a journal that another program holds locked fails: `JournalFailed`"
+    ),
     Bound("spare_waits_max", 256, "waits", "fixed", "a wait that is over is thrown away"),
     Bound("feed_max", 1024, "items", "argument", "the `Lag` policy of the reader decides"),
     Bound("dead_letters_max", 1024, "letters", "`open_system`", "the oldest is forgotten; the count goes on"),

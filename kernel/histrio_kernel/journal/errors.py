@@ -20,8 +20,9 @@ __all__ = [
 class JournalFailed(HistrioError):
     """The journal could not be written: the disk is full, failed, or locked by somebody else.
 
-    Nothing of the batch is stored, nothing of it is acknowledged, and nothing is written by this journal any more: after
-    a failed sync nobody knows what is on the disk. The actors stop with this error. Mend the cause, and open it again.
+    Nothing of the batch is acknowledged, and nothing is written by this journal any more: after a failed sync nobody knows
+    what is on the disk. Opened again, it has the batch whole or not at all. The actors stop with this error. Mend the
+    cause, and open it again.
     """
 
 

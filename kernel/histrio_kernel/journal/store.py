@@ -88,8 +88,10 @@ class Batch:
         sends: messages that are in the journal from now on.
         took: the messages (receiver, sender, number) that are not any more.
         dead: messages that nobody will take.
-        keep_from: for a path, the `seq` below which nothing of it is kept any more (J5).
-        forget: paths of which nothing is kept, and of what lives below them: children that a roll-up left behind.
+        keep_from: for a path, the `seq` below which nothing of it is kept any more (J5), after the batch is written; at most
+            the next one, which keeps none.
+        forget: paths of which nothing is kept, and of what lives below them: children that a roll-up left behind. They are
+            forgotten before all else: records that the batch has of such a path begin again at 1. What they have sent stays.
         transact: called with the store's own connection inside of the transaction, right before the records are written; it
             returns what is to be the payload of the record at that index (J6, transactional effects). If it raises, nothing of
             the batch is written, `commit` raises that, and the journal goes on.
@@ -114,7 +116,10 @@ class Journal(Protocol):
         Cancelled, it may be stored or not; nothing else of the caller may come before that is known, so callers shield it.
 
         Raises:
-            SeqConflict: it does not go on where the store ends; nothing was written, and the journal goes on.
+            SeqConflict: it does not go on where the store ends, or sends what is in the journal already; nothing was written,
+                and the journal goes on.
+            ValueError: it makes no sense, whatever is stored: a digest of another payload, a `keep_from` of what is to come.
+                `TypeError`: a transactional effect gave no bytes, or this store has no connection. Nothing was written either.
             JournalFailed: it could not be written, now or before. `LeaseLost`: somebody else owns the journal.
         """
         ...

@@ -1,0 +1,150 @@
+"""The tables of an SQLite journal: what is written to them and read from them, one statement each.
+
+All of it runs in the transaction that its caller has opened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+from histrio_kernel.journal.applying import whole
+from histrio_kernel.journal.errors import JournalDamaged
+from histrio_kernel.journal.record import Record
+from histrio_kernel.journal.store import ActorRow, DeadLetterRow, Mail
+from histrio_kernel.journal.transacting import call_effect
+from histrio_kernel.signals import Kind
+
+__all__ = ["Tables"]
+
+_ROW: Final = "path, behaviour, version, state, first_seq, last_seq, incarnation, records, bytes"
+_RECORD: Final = "path, seq, incarnation, kind, key, payload, at, scope, cause, digest"
+_MAIL: Final = "receiver, sender, number, payload, at"
+_DEAD: Final = "receiver, sender, payload, why, at"
+
+
+@final
+class Tables:
+    """The `Shelf` of an SQLite journal."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection: Final = connection
+        self.refused_by: BaseException | None = None
+        """What the last transactional effect raised."""
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def row(self, path: str) -> ActorRow | None:
+        """What is known of one actor."""
+        row = self._connection.execute(f"SELECT {_ROW} FROM actors WHERE path = ?", (path,)).fetchone()
+        return None if row is None else ActorRow(*row)
+
+    def has_mail(self, to: str, sender: str, number: int) -> bool:
+        """Whether that message is there."""
+        key = (to, sender, number)
+        select = "SELECT 1 FROM mail WHERE receiver = ? AND sender = ? AND number = ?"
+        return self._connection.execute(select, key).fetchone() is not None
+
+    def read(self, path: str, after: int) -> Sequence[Record]:
+        """The records of one actor after that `seq`.
+
+        Raises:
+            JournalDamaged: they are not what was written.
+        """
+        select = f"SELECT {_RECORD} FROM records WHERE path = ? AND seq > ? ORDER BY seq"
+        rows = self._connection.execute(select, (path, after))
+        return whole(self.row(path), path, [_record(*row) for row in rows], after)
+
+    def actors(self) -> Sequence[ActorRow]:
+        """All actors, in the order of their paths."""
+        return [ActorRow(*row) for row in self._connection.execute(f"SELECT {_ROW} FROM actors ORDER BY path")]
+
+    def mail(self, path: str) -> Sequence[Mail]:
+        """What one actor has not taken yet, in the order in which it was sent."""
+        select = f"SELECT {_MAIL} FROM mail WHERE receiver = ? ORDER BY id"
+        return [Mail(*row) for row in self._connection.execute(select, (path,))]
+
+    def dead_letters(self) -> Sequence[DeadLetterRow]:
+        """What nobody took, the oldest first."""
+        return [
+            DeadLetterRow(*row) for row in self._connection.execute(f"SELECT {_DEAD} FROM dead_letters ORDER BY id")
+        ]
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def transact(self, call: Callable[[sqlite3.Connection], bytes]) -> bytes:
+        """What `call` returns for the connection; if it raises, the caller goes back to its savepoint."""
+        try:
+            return call_effect(self._connection, call)
+        except BaseException as error:
+            self.refused_by = error
+            raise
+
+    def forget(self, path: str) -> None:
+        """Remove an actor, those below it, and the messages to them."""
+        top = path.rstrip("/")
+        # "0" is the character after "/", so this range is all that begins with the path and "/".
+        for table, column in (("records", "path"), ("actors", "path"), ("mail", "receiver")):
+            delete = f"DELETE FROM {table} WHERE {column} = ? OR ({column} >= ? AND {column} < ?)"
+            self._connection.execute(delete, (path, f"{top}/", f"{top}0"))
+
+    def take(self, keys: Sequence[tuple[str, str, int]]) -> None:
+        """Remove messages, if they are there."""
+        if keys:
+            self._connection.executemany(
+                "DELETE FROM mail WHERE receiver = ? AND sender = ? AND number = ?", [tuple(key) for key in keys]
+            )
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Add records."""
+        insert = f"INSERT INTO records ({_RECORD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        self._connection.executemany(insert, [_columns(record) for record in records])
+
+    def cut(self, path: str, below: int) -> tuple[int, int]:
+        """Remove the records of an actor below that `seq`; how many, and the bytes of their payloads."""
+        select = "SELECT count(*), coalesce(sum(length(payload)), 0) FROM records WHERE path = ? AND seq < ?"
+        count, size = self._connection.execute(select, (path, below)).fetchone()
+        self._connection.execute("DELETE FROM records WHERE path = ? AND seq < ?", (path, below))
+        return count, size
+
+    def put(self, row: ActorRow) -> None:
+        """Add or replace what is known of one actor."""
+        insert = f"INSERT OR REPLACE INTO actors ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        values = (
+            row.path, row.behaviour, row.version, row.state, row.first_seq, row.last_seq, row.incarnation, row.records,
+            row.bytes,
+        )  # fmt: skip
+        self._connection.execute(insert, values)
+
+    def send(self, mail: Sequence[Mail]) -> None:
+        """Add messages."""
+        if mail:
+            rows = [(each.to, each.sender, each.number, each.payload, each.at) for each in mail]
+            self._connection.executemany(f"INSERT INTO mail ({_MAIL}) VALUES (?, ?, ?, ?, ?)", rows)
+
+    def bury(self, dead: Sequence[DeadLetterRow]) -> None:
+        """Add dead letters."""
+        if dead:
+            rows = [(each.to, each.sender, each.payload, each.why, each.at) for each in dead]
+            self._connection.executemany(f"INSERT INTO dead_letters ({_DEAD}) VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def _columns(record: Record) -> tuple[object, ...]:
+    return (
+        record.path, record.seq, record.incarnation, record.kind.value, record.key, record.payload, record.at,
+        record.scope, record.cause, record.digest,
+    )  # fmt: skip
+
+
+def _record(
+    path: str, seq: int, incarnation: int, kind: str, key: str, payload: bytes, at: float, scope: int, cause: str,
+    digest: bytes,
+) -> Record:  # fmt: skip
+    try:
+        known = Kind(kind)
+    except ValueError:
+        raise JournalDamaged(
+            f"{path}: record {seq} is of no kind that there is, {kind!r}. Nothing was changed"
+        ) from None
+    return Record(path, seq, incarnation, known, key, payload, at, scope, cause, digest)
