@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from histrio_kernel.errors import HistrioError
 
 __all__ = [
@@ -24,6 +26,12 @@ class JournalFailed(HistrioError):
     what is on the disk. Opened again, it has the batch whole or not at all. The actors stop with this error. Mend the
     cause, and open it again.
     """
+
+    def again(self) -> Self:
+        """An equal error for one more waiter, so that no two tasks raise one object."""
+        again = type(self)(*self.args)
+        again.__cause__ = self.__cause__
+        return again
 
 
 class LeaseLost(JournalFailed):

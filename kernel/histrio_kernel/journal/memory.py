@@ -51,12 +51,12 @@ class MemoryJournal:
     async def actors(self) -> Sequence[ActorRow]:
         """All actors, in the order of their paths."""
         await self._checkpoint()
-        return sorted(self.stored.actors.values(), key=lambda row: row.path)
+        return self.stored.all_actors()
 
     async def mail(self, path: str) -> Sequence[Mail]:
         """What one actor has not taken yet."""
         await self._checkpoint()
-        return [mail for mail in self.stored.mail.values() if mail.to == path]
+        return self.stored.mail_of(path)
 
     async def dead_letters(self) -> Sequence[DeadLetterRow]:
         """What nobody took."""
@@ -68,6 +68,6 @@ class MemoryJournal:
         self._is_closed = True
 
     async def _checkpoint(self) -> None:
-        await trio.lowlevel.checkpoint()
         if self._is_closed:
             raise trio.ClosedResourceError("this journal is closed; open it again")
+        await trio.lowlevel.checkpoint()

@@ -248,7 +248,7 @@ class SqliteJournal:
                 self._poisoned(error)
         for job in trip:
             if self._failure is not None:
-                job.fail(_again(self._failure))
+                job.fail(self._failure.again())
             elif job in refused:
                 job.fail(refused[job])
             else:
@@ -354,10 +354,3 @@ def _failure(path: Path, error: Exception) -> JournalFailed:
     )
     failure.__cause__ = error
     return failure
-
-
-def _again(failure: JournalFailed) -> JournalFailed:
-    """An equal error for one more waiter, so that no two tasks raise one object."""
-    again = type(failure)(*failure.args)
-    again.__cause__ = failure.__cause__
-    return again

@@ -9,6 +9,7 @@ from typing import Final, final
 from histrio_kernel.journal.applying import is_below, whole
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import ActorRow, DeadLetterRow, Mail
+from histrio_kernel.journal.transacting import call_effect
 
 __all__ = ["Stored"]
 
@@ -33,6 +34,14 @@ class Stored:
         kept = self.records.get(path, [])
         return whole(self.row(path), path, [record for record in kept if record.seq > after], after)
 
+    def all_actors(self) -> Sequence[ActorRow]:
+        """All actors, in the order of their paths."""
+        return sorted(self.actors.values(), key=lambda row: row.path)
+
+    def mail_of(self, path: str) -> Sequence[Mail]:
+        """What one actor has not taken yet, in the order in which it was sent."""
+        return [mail for mail in self.mail.values() if mail.to == path]
+
     # -- Shelf -------------------------------------------------------------------------------------------------------
 
     def row(self, path: str) -> ActorRow | None:
@@ -49,7 +58,7 @@ class Stored:
             self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.execute("BEGIN")
         try:
-            payload = call(self._connection)
+            payload = call_effect(self._connection, call)
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise

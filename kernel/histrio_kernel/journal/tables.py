@@ -21,6 +21,7 @@ __all__ = ["Tables"]
 _ROW: Final = "path, behaviour, version, state, first_seq, last_seq, incarnation, records, bytes"
 _RECORD: Final = "path, seq, incarnation, kind, key, payload, at, scope, cause, digest"
 _MAIL: Final = "receiver, sender, number, payload, at"
+_KINDS: Final = frozenset(kind.value for kind in Kind)
 _DEAD: Final = "receiver, sender, payload, why, at"
 
 
@@ -138,13 +139,13 @@ def _columns(record: Record) -> tuple[object, ...]:
 
 
 def _record(
-    path: str, seq: int, incarnation: int, kind: str, key: str, payload: bytes, at: float, scope: int, cause: str,
-    digest: bytes,
+    path: str, seq: int, incarnation: int, kind: str, key: str, payload: object, at: float, scope: int, cause: str,
+    digest: object,
 ) -> Record:  # fmt: skip
-    try:
-        known = Kind(kind)
-    except ValueError:
+    # SQLite keeps a value of any type in any column, so another program, or damage, may have made it another one.
+    if not (isinstance(payload, bytes) and isinstance(digest, bytes) and kind in _KINDS):
         raise JournalDamaged(
-            f"{path}: record {seq} is of no kind that there is, {kind!r}. Nothing was changed"
-        ) from None
-    return Record(path, seq, incarnation, known, key, payload, at, scope, cause, digest)
+            f"{path}: record {seq} is damaged, it is no record of any kind. Nothing was changed. Take a copy of the journal"
+            " that is whole, or give this actor up"
+        )
+    return Record(path, seq, incarnation, Kind(kind), key, payload, at, scope, cause, digest)

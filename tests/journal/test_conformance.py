@@ -1,0 +1,148 @@
+"""J2, J5, J6: every journal of ours keeps what the suite asks of anybody's, in memory, in a log, and in SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+from tests.journal.keepers import in_a_log, in_memory, in_sqlite
+
+from histrio.testing import World, simulate
+from histrio.testing.journal_conformance import CHECKS, Keeper, check_journal
+from histrio_kernel.journal.errors import SeqConflict
+from histrio_kernel.journal.memory import MemoryJournal
+from histrio_kernel.journal.record import Record
+from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Mail
+from histrio_kernel.journal.stored import Stored
+from histrio_kernel.real.disk import RealDisk
+
+Check = Callable[[Keeper], Awaitable[None]]
+
+each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+
+
+@each_check
+async def test_in_memory(check: Check) -> None:
+    """J2: the journal in memory gives the same answers."""
+    await check(in_memory())
+
+
+@each_check
+async def test_in_sqlite(check: Check, tmp_path: Path) -> None:
+    """J2: one transaction for all that wait; each batch whole or not at all."""
+    await check(in_sqlite(tmp_path / "journal.db"))
+
+
+@each_check
+async def test_in_a_log(check: Check, tmp_path: Path) -> None:
+    """J2: the log on the operating system's disk."""
+    await check(in_a_log(RealDisk(), str(tmp_path / "journal.log")))
+
+
+@each_check
+@pytest.mark.parametrize("seed", range(3))
+def test_in_a_simulated_log(check: Check, seed: int) -> None:
+    """J2, D2: the log on a simulated disk, where every order is the simulator's choice."""
+
+    async def main(world: World) -> None:
+        await check(in_a_log(world.disk, "/journal"))
+
+    simulate(main, seed)
+
+
+# -- the suite finds what is wrong ---------------------------------------------------------------------------------------
+
+
+@attrs.define
+class Bent:
+    """A journal in memory with a mistake: what it does with a batch, or with what is read."""
+
+    inner: MemoryJournal
+    bend: Callable[[Batch], Sequence[Batch]] = lambda batch: [batch]
+    bend_mail: Callable[[Sequence[Mail]], Sequence[Mail]] = list
+    swallow: bool = False
+
+    async def __aenter__(self) -> Bent:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def commit(self, batch: Batch) -> Sequence[Record]:
+        stored: list[Record] = []
+        try:
+            for each in self.bend(batch):
+                stored += await self.inner.commit(each)
+        except SeqConflict:
+            if not self.swallow:
+                raise
+        return stored
+
+    async def records(self, path: str, after: int = 0) -> Sequence[Record]:
+        return await self.inner.records(path, after)
+
+    async def actors(self) -> Sequence[ActorRow]:
+        return await self.inner.actors()
+
+    async def mail(self, path: str) -> Sequence[Mail]:
+        return self.bend_mail(await self.inner.mail(path))
+
+    async def dead_letters(self) -> Sequence[DeadLetterRow]:
+        return await self.inner.dead_letters()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+def parts(batch: Batch) -> Sequence[Batch]:
+    """Each record by itself, and then the rest."""
+    return [*(Batch(records=[record]) for record in batch.records), attrs.evolve(batch, records=())]
+
+
+def without(name: str) -> Callable[[Batch], Sequence[Batch]]:
+    """All but one thing."""
+    return lambda batch: [attrs.evolve(batch, **{name: ()})]
+
+
+def by_their_names(batch: Batch) -> Sequence[Batch]:
+    """Forgets those, too, whose names only begin alike."""
+    return [attrs.evolve(batch, forget=[*batch.forget, *(f"{path}b" for path in batch.forget)])]
+
+
+MISTAKES: dict[str, Callable[[Stored], Bent]] = {
+    "a batch in parts": lambda stored: Bent(MemoryJournal(stored), parts),
+    "no roll-up": lambda stored: Bent(MemoryJournal(stored), without("keep_from")),
+    "nobody is forgotten": lambda stored: Bent(MemoryJournal(stored), without("forget")),
+    "too many are forgotten": lambda stored: Bent(MemoryJournal(stored), by_their_names),
+    "mail stays": lambda stored: Bent(MemoryJournal(stored), without("took")),
+    "mail is lost": lambda stored: Bent(MemoryJournal(stored), without("sends")),
+    "dead letters are lost": lambda stored: Bent(MemoryJournal(stored), without("dead")),
+    "rows are lost": lambda stored: Bent(MemoryJournal(stored), without("actors")),
+    "mail in another order": lambda stored: Bent(MemoryJournal(stored), bend_mail=lambda mail: mail[::-1]),
+    "no word of a conflict": lambda stored: Bent(MemoryJournal(stored), swallow=True),
+    "nothing is kept": lambda _: Bent(MemoryJournal()),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_the_suite_finds_a_mistake(mistake: str) -> None:
+    """J2: a journal that does one thing otherwise does not pass."""
+
+    def make() -> Keeper:
+        stored = Stored()
+        return Keeper(open=lambda: MISTAKES[mistake](stored))
+
+    with pytest.raises(AssertionError):
+        await check_journal(make)
+
+
+async def test_what_bends_nothing_passes() -> None:
+    """J2: those above fail by their mistakes, and nothing else."""
+
+    def make() -> Keeper:
+        stored = Stored()
+        return Keeper(open=lambda: Bent(MemoryJournal(stored)))
+
+    await check_journal(make)
