@@ -7,10 +7,11 @@ import contextlib
 import attrs
 import pytest
 import trio
+from tests.effort import count
 
 import histrio
 from histrio import Ref
-from histrio.testing import Faults, World, explore, simulate
+from histrio.testing import Faults, Node, World, explore, simulate
 from histrio_kernel.driver import Disk, DiskFailed
 from histrio_kernel.simulation.disk_faults import DiskFaults
 from histrio_kernel.simulation.errors import Unreachable
@@ -25,6 +26,29 @@ class Get(histrio.Request[int]):
 @attrs.frozen
 class Copy(histrio.Request[int]):
     """Ask the other one, and say what it says."""
+
+
+@attrs.frozen
+class Card:
+    """How to reach somebody."""
+
+    ref: Ref[Get | int]
+
+
+@attrs.frozen
+class Cards(histrio.Request["tuple[Card, ...]"]):
+    """Keep these, and give all that there are."""
+
+    cards: tuple[Card, ...] = ()
+    by_name: dict[str, list[Ref[Get | int]]] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Pass(histrio.Request["tuple[Card, ...]"]):
+    """Give your cards to somebody else, and say what that one answers."""
+
+    to: Ref[Cards]
+    asks: bool = True
 
 
 @attrs.frozen
@@ -64,6 +88,45 @@ class Client(histrio.Actor[Copy | int]):
     @histrio.handler(int)
     async def put(self, message: int) -> None:
         await self.store.tell(message)
+
+
+class Book(histrio.Actor[Cards | Pass | int]):
+    """Keeps cards, and passes them on."""
+
+    def __init__(self, *cards: Card) -> None:
+        self.cards = cards
+        self.seen: list[object] = []
+
+    @histrio.handler(Cards)
+    async def keep(self, message: Cards) -> tuple[Card, ...]:
+        self.seen.append(message)
+        self.cards += (*message.cards, *(Card(ref) for refs in message.by_name.values() for ref in refs))
+        return self.cards
+
+    @histrio.handler(Pass)
+    async def pass_on(self, message: Pass) -> tuple[Card, ...]:
+        cards = Cards(self.cards[1:], {"the first": [card.ref for card in self.cards[:1]]})
+        if message.asks:
+            return await message.to.ask(cards)
+        await message.to.tell(cards)
+        return ()
+
+    @histrio.handler(int)
+    async def number(self, message: int) -> None:
+        self.seen.append(message)
+
+
+async def acquaintances(world: World, *, asks: bool) -> tuple[Ref[Pass], Ref[Cards | Pass]]:
+    """A book on node a passes the cards of stores on a, b and c, which hold 1, 2 and 3, to a book on b. Both books."""
+    a = world.node("a")
+    stores = [await world.node(name).spawn(Store, name="store") for name in "abc"]
+    for number, store in enumerate(stores):
+        await store.tell(number + 1)
+    theirs = await world.node("b").spawn(Book, name="book")
+    mine = await a.spawn(Book, *[Card(await a.ref(store)) for store in stores])
+    await mine.ask(Pass(await a.ref(theirs), asks=asks))
+    await world.settle()
+    return mine, theirs
 
 
 async def pair(world: World) -> tuple[Ref[Get | Spend | int], Ref[Copy | int]]:
@@ -215,6 +278,130 @@ def test_clocks_of_nodes_may_be_wrong() -> None:
 
     assert not explore(main, schedules=50).failed
     assert explore(main, schedules=50, faults=Faults(clock_skew_s=5)).failed
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_refs_in_messages_work_where_they_arrive(asks: bool) -> None:
+    """D4, A13: of the sender, of a third node, and of the receiver itself, which is near there."""
+
+    async def main(world: World) -> None:
+        _, theirs = await acquaintances(world, asks=asks)
+        refs = [card.ref for card in world.peek(theirs, Book).cards]
+        b = world.node("b").system
+        assert b is not None
+        assert [await ref.ask(Get()) for ref in refs] == [2, 3, 1]
+        assert [ref.path for ref in refs] == ["/store", "/far c store", "/far a store"]
+        assert refs == [b.ref_at(ref.path) for ref in refs]
+
+    simulate(main)
+    explore(main, count("explored_schedules")).check()
+
+
+def test_refs_in_replies_work_where_they_arrive() -> None:
+    """D4, A13: the same on the way back: what has come from here is what it was here."""
+
+    async def main(world: World) -> None:
+        a = world.node("a")
+        mine, theirs = await acquaintances(world, asks=True)
+        far = await a.ref(theirs)
+        back = await mine.ask(Pass(far))
+        assert [await card.ref.ask(Get()) for card in back[:3]] == [2, 3, 1]
+        assert [card.ref.path for card in back[:3]] == ["/far b store", "/far c store", "/store"]
+        assert a.system is not None
+        assert back[2].ref == a.system.ref_at("/store")
+
+    simulate(main)
+
+
+def test_a_ref_that_has_crossed_reaches_who_lives_there_after_a_restart() -> None:
+    """D4: it is an address: whoever lives there when the machine is up again is told and asked."""
+
+    async def main(world: World) -> None:
+        _, theirs = await acquaintances(world, asks=False)
+        of_c = world.peek(theirs, Book).cards[1].ref
+        c = world.node("c")
+
+        async def bring_up(node: Node) -> None:
+            await (await node.spawn(Store, name="store")).tell(30)
+
+        await c.crash()
+        with pytest.raises(Unreachable):
+            await of_c.ask(Get())
+        c.on_start(bring_up)
+        await c.restart()
+        await world.settle()
+        assert await of_c.ask(Get()) == 30
+
+    simulate(main)
+
+
+def test_a_ref_of_who_has_ended_says_so() -> None:
+    """D4: one of an actor of the receiver that is not there any more is `Unreachable`, as from anywhere else."""
+
+    async def main(world: World) -> None:
+        a, b = world.node("a"), world.node("b")
+        theirs = await b.spawn(Book, name="book")
+        gone = await b.spawn(Store, name="gone")
+        far = Card(await a.ref(gone))
+        mine = await a.spawn(Book, far)
+        gone.control.kill("not needed")
+        await gone.monitor()
+        (card,) = await mine.ask(Pass(await a.ref(theirs)))
+        with pytest.raises(Unreachable, match="no actor lives at /gone of b"):
+            await card.ref.ask(Get())
+        (card,) = world.peek(theirs, Book).cards
+        with pytest.raises(Unreachable, match="no actor lives at /gone of b"):
+            await card.ref.ask(Get())
+
+    simulate(main)
+
+
+def test_actors_without_a_name_are_reached_and_no_two_are_mistaken() -> None:
+    """D4: whatever a path looks like, the ref leads there and nowhere else."""
+
+    async def main(world: World) -> None:
+        a, b = world.node("a"), world.node("b")
+        stores = [await a.spawn(Store, name=name) for name in (None, "x y", "x%20y", "x%2Fy", "far b store")]
+        far = [await b.ref(store) for store in stores]
+        for number, ref in enumerate(far):
+            await ref.tell(number)
+        await world.settle()
+        assert [await store.ask(Get()) for store in stores] == [0, 1, 2, 3, 4]
+
+    simulate(main)
+
+
+def test_what_is_told_with_refs_keeps_its_order() -> None:
+    """D4, A13: from one sender to one actor, also if a ref in the middle needs somebody who stands for it first."""
+
+    async def main(world: World) -> None:
+        a, b = world.node("a"), world.node("b")
+        theirs = await b.spawn(Book)
+        far = await a.ref(theirs)
+        cards = Cards(tuple([Card(await a.ref(await world.node(name).spawn(Store))) for name in "acd"]))
+        for message in (1, cards, 2, 3):
+            await far.tell(message)
+        await world.settle()
+        seen = world.peek(theirs, Book).seen
+        assert [each if isinstance(each, int) else "cards" for each in seen] == [1, "cards", 2, 3]
+
+    explore(main, 5 * count("explored_schedules")).check()
+
+
+def test_a_ref_that_has_crossed_twice_goes_straight() -> None:
+    """D4: a ref that is passed on leads to its actor, not to whoever passed it: that one may crash."""
+
+    async def main(world: World) -> None:
+        c = world.node("c")
+        _, theirs = await acquaintances(world, asks=False)
+        last = await c.spawn(Book)
+        await theirs.ask(Pass(await world.node("b").ref(last), asks=False))
+        await world.settle()
+        await world.node("b").crash()
+        refs = [card.ref for card in world.peek(last, Book).cards]
+        assert [await ref.ask(Get()) for ref in refs if ref.path != "/far b store"] == [3, 1]
+
+    simulate(main)
 
 
 def test_a_lossy_network_loses_tells() -> None:

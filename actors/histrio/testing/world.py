@@ -95,8 +95,10 @@ class World:
         """Inside the block no fault strikes, the power is not cut, and time passes only when nothing else can happen.
 
         For what is to be there before the unlucky part begins: else `started()` of an actor may take too long, or fail.
+        What the simulator has cut is healed, and what it has crashed starts again: `node.start()` waits for that.
         """
         before, self.simulation.faults = self.simulation.faults, False
+        self._nodes.calm()
         try:
             yield
         finally:
@@ -142,7 +144,7 @@ class World:
     async def eventually(self, holds: Callable[[], bool], promise: str = "", within_s: float = 60.0) -> None:
         """From now on no fault strikes, and the network is whole: in that many virtual seconds `holds()` must come true.
 
-        Nor does time pass any more while something can go on.
+        Nodes that the simulator has crashed start again. Nor does time pass any more while something can go on.
 
         A checkpoint.
 
@@ -151,6 +153,7 @@ class World:
         """
         self.simulation.faults = False
         self._nodes.links.heal()
+        self._nodes.calm()
         came = trio.Event()
 
         def check() -> None:
@@ -218,7 +221,7 @@ async def in_world(
     simulation.who_waits.append(lambda: _waits(nodes))
     try:
         async with trio.open_nursery() as nursery:
-            nodes.live_in(nursery)
+            await nodes.live_in(nursery)
             use_driver(lambda: nodes.own.driver)
             if plan is not None:
                 plan(world, nodes.cut)

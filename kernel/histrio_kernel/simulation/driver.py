@@ -31,6 +31,10 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+def _nothing(_: str) -> None:
+    """No boundary is looked at."""
+
+
 @final
 class SkewedClock:
     """A clock that is wrong: ahead by so many seconds, and faster by a factor.
@@ -65,11 +69,14 @@ class SkewedClock:
 class SimThreads:
     """Calls are made at steps of their own."""
 
-    __slots__ = ("_files", "_label", "_simulation")
+    __slots__ = ("_boundary", "_files", "_label", "_simulation")
 
-    def __init__(self, simulation: Simulation, label: str, files: SimFiles | None = None) -> None:
+    def __init__(
+        self, simulation: Simulation, label: str, boundary: Callable[[str], None], files: SimFiles | None = None
+    ) -> None:
         self._simulation: Final = simulation
         self._label: Final = label
+        self._boundary: Final = boundary
         self._files: Final = files
 
     async def run(self, fn: Callable[[*Ts], T], /, *args: *Ts, limiter: trio.CapacityLimiter | None = None) -> T:
@@ -77,7 +84,15 @@ class SimThreads:
         seconds = 0.0 if self._files is None else self._files.delay()
         if seconds:
             await trio.sleep(seconds)
-        return await self._simulation.at_a_step(self._label, partial(fn, *args), (self._label,))
+        return await self._simulation.at_a_step(self._label, partial(self._act, partial(fn, *args)), (self._label,))
+
+    def _act(self, call: Callable[[], T]) -> T:
+        if self._files is None:  # files tell of each of their changes
+            self._boundary(f"before {self._label}")
+        try:
+            return call()
+        finally:
+            self._boundary(f"after {self._label}")
 
 
 @final
@@ -101,11 +116,15 @@ class SimDriver:
         self.random: Final[Random] = PythonRandom(f"{simulation.seed}/{name}")
         self.net: Final[Net] = net
         self.files: Final = files
-        self.disk: Final[Disk] = RealDisk(files, threads=SimThreads(simulation, f"disk of {name}", files))
+        self.boundary: Callable[[str], None] = _nothing
+        """Called before and after what is done in its threads and processes, and after each trip to the disk: its files
+        tell of what is before. It may sever."""
+        disk = SimThreads(simulation, f"disk of {name}", self._at_boundary, files)
+        self.disk: Final[Disk] = RealDisk(files, threads=disk)
         self.replaced: dict[Callable[..., object], Callable[..., Awaitable[object]]] = {}
         """Functions that `self.io` calls another one for."""
-        self._threads: Final = SimThreads(simulation, f"a thread of {name}")
-        self._processes: Final = SimThreads(simulation, f"a process of {name}")
+        self._threads: Final = SimThreads(simulation, f"a thread of {name}", self._at_boundary)
+        self._processes: Final = SimThreads(simulation, f"a process of {name}", self._at_boundary)
         self._cut: PowerCut | None = None
 
     def sever(self) -> None:
@@ -134,6 +153,10 @@ class SimDriver:
 
         result: T = pickle.loads(await self._processes.run(run))
         return result
+
+    def _at_boundary(self, where: str) -> None:
+        self.boundary(where)
+        self._check()
 
     def _check(self) -> None:
         if self._cut is not None:

@@ -47,6 +47,10 @@ def _nothing() -> None:
     pass
 
 
+def _no_boundary(line: Line, where: str) -> None:
+    """Nobody looks at it."""
+
+
 @final
 @attrs.define(eq=False)
 class Life:
@@ -113,6 +117,7 @@ class Line:
         lost: Callable[[], None] = _nothing,
     ) -> None:
         """Send one more packet; `deliver` is called at the step at which it arrives, `lost` if it never will."""
+        self._links.boundary(self, f"before {label}")
         packet = _Packet(label, deliver, lost, self._links.simulation.clock.now + delay_s)
         self._queue.insert(len(self._queue) - overtakes, packet)
         self._links.lines[self] = None
@@ -166,6 +171,7 @@ class Line:
         packet = self._queue.popleft()
         self._arm()
         packet.deliver()
+        self._links.boundary(self, f"after {packet.label}")
 
 
 @final
@@ -179,6 +185,8 @@ class Links:
     Attributes:
         lines: those with packets on them, in the order in which they got them.
         watchers: what is called whenever a link is cut or healed, or a host loses or gets power.
+        boundary: called before a packet is sent and after it has arrived, with its line and with where that is ("before a
+            message from a to b"). It may not cut anything: only between two steps.
     """
 
     def __init__(self, simulation: Simulation, faults: NetFaults | None = None) -> None:
@@ -187,6 +195,8 @@ class Links:
         self.lines: Final[dict[Line, None]] = {}
         self._lives: Final[dict[str, Life]] = {}
         self._cuts: Final[set[tuple[str, str]]] = set()  # asked for members only: a set has no order
+        self._torn: Final[set[tuple[str, str]]] = set()
+        self.boundary: Callable[[Line, str], None] = _no_boundary
         self._messages: Final[dict[tuple[str, str], Line]] = {}
         self.watchers: Final[dict[object, Callable[[], None]]] = {}
 
@@ -250,11 +260,23 @@ class Links:
     def heal(self) -> None:
         """No link is cut any more. What connections have kept goes on; messages that were lost stay lost."""
         self._cuts.clear()
+        self._torn.clear()
+        self._changed()
+
+    def tear(self, one: str, other: str) -> None:
+        """Cut the link between two hosts, besides what `partition` cuts, until it is mended or all is healed."""
+        self._torn.update(((one, other), (other, one)))
+        self._changed()
+
+    def mend(self, one: str, other: str) -> None:
+        """What was torn is whole again; what `partition` has cut stays cut."""
+        self._torn.difference_update(((one, other), (other, one)))
         self._changed()
 
     def is_open(self, src: str, dst: str) -> bool:
         """Whether what *src* sends gets to *dst* now."""
-        return (src, dst) not in self._cuts and self.is_up(src) and self.is_up(dst)
+        way = (src, dst)
+        return way not in self._cuts and way not in self._torn and self.is_up(src) and self.is_up(dst)
 
     # -- messages ----------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeAlias, final
+from typing import Final, TypeAlias, TypeVar, final
 
 import trio
 from outcome import Error, Outcome, Value
@@ -27,6 +27,8 @@ from histrio_kernel.simulation.errors import PowerCut, Unreachable
 from histrio_kernel.simulation.links import Life, Links
 
 __all__ = ("Handler", "Mail", "Post", "Reply", "copied")
+
+T = TypeVar("T")
 
 Handler: TypeAlias = Callable[[str, object, "Reply | None"], None]
 """Takes what comes to a host: who sent it, the message, and what to answer with (None: no answer is waited for).
@@ -188,7 +190,7 @@ class Post:
             PowerCut: the own host has crashed.
         """
         self._life.check()
-        self._mail.send(self.host, dst, copied(message, self.host, dst), None)
+        self._mail.send(self.host, dst, copied(message, self.host, dst, _copy), None)
 
     async def request(self, dst: str, message: object, *, timeout_s: float | None = None) -> object:
         """Send a message and wait for its answer. Cancelled, it may be handled still.
@@ -205,7 +207,7 @@ class Post:
             Exception: what the other side has answered with.
         """
         self._life.check()
-        sent = copied(message, self.host, dst)
+        sent = copied(message, self.host, dst, _copy)
         await trio.lowlevel.checkpoint_if_cancelled()
         question = _Question(self._life, self._mail.timeout_s if timeout_s is None else timeout_s)
         self._mail.links.watch(question, question.links_changed)
@@ -228,10 +230,19 @@ def _unreachable(src: str, dst: str, timeout_s: float) -> str:
     )
 
 
-def copied(message: object, src: str, dst: str) -> object:
-    """A copy that shares nothing with *message*."""
+def _copy(message: object) -> object:
+    """By way of a pickle."""
+    return pickle.loads(pickle.dumps(message))
+
+
+def copied(message: object, src: str, dst: str, copy: Callable[[object], T]) -> T:
+    """What *copy* makes of *message*: something that shares nothing with it.
+
+    Raises:
+        TypeError: it does not pickle.
+    """
     try:
-        return pickle.loads(pickle.dumps(message))
+        return copy(message)
     except Exception as error:
         name = f"{type(message).__module__}.{type(message).__qualname__}"
         raise TypeError(
@@ -243,7 +254,7 @@ def copied(message: object, src: str, dst: str) -> object:
 def _outcome(what: object, src: str, dst: str, *, is_error: bool) -> Outcome[object]:
     """A copy of an answer, or the error that says why there is none."""
     try:
-        given = copied(what, src, dst)
+        given = copied(what, src, dst, _copy)
     except TypeError as error:
         return Error(error)
     return Error(given) if is_error and isinstance(given, BaseException) else Value(given)

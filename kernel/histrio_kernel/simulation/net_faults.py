@@ -10,7 +10,8 @@ class NetFaults:
     """Which faults a simulated network may have; none, unless it is said.
 
     Whether one strikes is decided each time by the walk of the run. The first three are those of single messages; a TCP
-    connection hides them from its users. Partitions and crashes are not here: a test makes them (`Links`).
+    connection hides them from its users. Partitions and crashes are not here: they are faults of a whole world, or a
+    test makes them (`Links`).
 
     Attributes:
         drop: a message is lost.

@@ -115,6 +115,8 @@ class Simulation:
         """What those who know more about it say of a deadlock."""
         self.faults = True
         """Whether faults may strike still."""
+        self.punctual = 0
+        """So many want that time passes only when nothing else can happen."""
         self.decided: Final[list[tuple[int, str]]] = []
         """The places of decisions on the tape, and what each was about."""
         self.tape: Final[list[int]] = []
@@ -283,7 +285,7 @@ class Simulation:
                     return  # a deadline is due, or somebody waits for just this
             if waiting:
                 options += waiting
-            if deadline < _NEVER and (self.faults or not options):  # without faults machines are not slow, either
+            if deadline < _NEVER and (not options or (self.faults and not self.punctual)):  # else machines are not slow
                 options.append(CLOCK)
             ways = len(options)
             if ways > 1:
