@@ -91,6 +91,11 @@ class _Look(_Work):
         self.look: Final = look
 
 
+@final
+class _Close(_Work):
+    __slots__ = ()
+
+
 @asynccontextmanager
 async def _open_logged(disk: Disk, path: FilePath) -> AsyncGenerator[LoggedJournal]:
     try:
@@ -212,7 +217,7 @@ class LoggedJournal:
             return
         self._is_closed = True
         with trio.CancelScope(shield=True):
-            await self._line.do(_Look(lambda: None))
+            await self._line.do(_Close())
             await self._log.close()
 
     async def _do(self, job: _Work) -> None:
@@ -228,6 +233,9 @@ class LoggedJournal:
     # What follows is done for the line, one trip at a time.
 
     async def _travel(self, trip: Sequence[_Work]) -> None:
+        if isinstance(trip[0], _Close):
+            trip[0].settle()
+            return
         if self._failure is None:
             await self._perform(trip)
         if self._failure is not None:

@@ -24,7 +24,7 @@ from histrio_kernel.errors import HistrioError
 from histrio_kernel.journal.errors import ForeignFile, JournalDamaged, JournalFailed, JournalInUse
 from histrio_kernel.journal.schema import check_file, check_length, make_tables
 
-__all__ = ["JOURNAL_BUSY_S", "Opened", "code_of", "open_file"]
+__all__ = ["JOURNAL_BUSY_S", "Opened", "cannot_open", "code_of", "open_file"]
 
 # seconds that a call waits for a lock that another connection has.
 JOURNAL_BUSY_S: Final = bound("journal_busy_s")
@@ -70,7 +70,7 @@ def open_file(path: Path, *, readonly: bool) -> Opened:
             if connection is not None:
                 connection.close()
             if isinstance(error, sqlite3.Error):
-                raise _cannot_open(path, error) from error
+                raise cannot_open(path, error) from error
             raise
 
 
@@ -140,7 +140,8 @@ def code_of(error: sqlite3.Error) -> int | None:
     return None if code is None else code & 0xFF
 
 
-def _cannot_open(path: Path, error: sqlite3.Error) -> HistrioError:
+def cannot_open(path: Path, error: sqlite3.Error) -> HistrioError:
+    """What SQLite says while a journal is opened, as an error of ours."""
     match code_of(error):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return JournalInUse(f"{path} is locked by another connection ({error}); end the program that has it")

@@ -26,7 +26,7 @@ from histrio_kernel.driver import FilePath
 from histrio_kernel.journal.applying import apply, prepared
 from histrio_kernel.journal.errors import JournalDamaged, JournalFailed
 from histrio_kernel.journal.lease import Lease, take
-from histrio_kernel.journal.opening import Opened, code_of, open_file
+from histrio_kernel.journal.opening import Opened, cannot_open, code_of, open_file
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Mail
 from histrio_kernel.journal.tables import Tables
@@ -205,8 +205,10 @@ class SqliteJournal:
 
     async def _travel(self, trip: Sequence[_Work]) -> None:
         if isinstance(trip[0], _Close):
-            await self._thread.run(self._close)
-            self._thread.end()
+            try:
+                await self._thread.run(self._close)
+            finally:
+                self._thread.end()
             trip[0].settle()
         else:
             await self._thread.run(self._store, cast("Sequence[_Commit]", trip))
@@ -221,7 +223,7 @@ class SqliteJournal:
             self._lease = take(opened.connection, self.path, self._lease_s)
             opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
-            raise self._poisoned(error) from error
+            raise cannot_open(self.path, error) from error
 
     def _reading(self, read: Callable[[Tables], T]) -> T:
         if self._opened is None:
