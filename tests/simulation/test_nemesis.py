@@ -26,7 +26,7 @@ from histrio_kernel.simulation.run import Simulation
 CRASHES: Final = Faults(crashes=1)
 PARTITIONS: Final = Faults(partitions=1)
 EVERYTHING: Final = Faults(crashes=2, partitions=2)
-STRIKE: Final = re.compile("^the power of .* is cut |are cut off from one another (before|after) ")
+STRIKE: Final = re.compile(" is cut (before|after) | are cut off from one another before ")
 GONE: Final = (histrio.ActorFailed, histrio.ActorStopped, Unreachable, PowerCut)
 """What somebody may get who asks an actor of a node that crashes."""
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol, final
+from typing import Final, Protocol, TypeAlias, final
 
 import trio
 
@@ -29,7 +29,11 @@ from histrio_kernel.simulation.run import Completion, Simulation
 
 __all__ = ["Nemesis", "Victim"]
 
+Begin: TypeAlias = Callable[[], bool | None]
+End: TypeAlias = Callable[[], Awaitable[None]]
+
 _SHORT: Final = 20  # times shorter than a long outage
+_BEFORE: Final = "before "  # begins what says where that is; else it is "after "
 
 
 class Victim(Protocol):
@@ -50,8 +54,8 @@ class Victim(Protocol):
         """What runs there, until it has unwound; a machine without is not struck."""
         ...
 
-    def lose_power(self) -> None:
-        """Its power is cut. Not a checkpoint."""
+    def lose_power(self, of: SimDriver) -> bool:
+        """Its power is cut, if that is still its driver. Not a checkpoint."""
         ...
 
     async def come_back(self) -> None:
@@ -109,70 +113,56 @@ class Nemesis:
         self.calm()
         self._nursery.cancel_scope.cancel()
 
-    # -- where ---------------------------------------------------------------------------------------------------------
-
     def _at_effect(self, victim: Victim, where: str) -> None:
-        if self._crashes_at(victim, where) and where.startswith("before "):
+        if self._crashes_at(victim, where) and where.startswith(_BEFORE):
             victim.driver.sever()
 
     def _at_line(self, line: Line, where: str) -> None:
-        hosts = line.src, line.dst
-        src, dst = (self._victims.get(host) for host in hosts)
-        for victim in (src,) if where.startswith("before ") else dict.fromkeys((dst, src)):
+        is_sent = where.startswith(_BEFORE)
+        src, dst = self._victims.get(line.src), self._victims.get(line.dst)
+        for victim in (src,) if is_sent else dict.fromkeys((dst, src)):
             if victim is not None:
                 self._crashes_at(victim, where)
-        if self._partitions and where.startswith("before ") and None not in (src, dst) and src is not dst:
-            one, other = sorted(hosts)
+        one, other = sorted((line.src, line.dst))
+        if self._partitions and is_sent and src and dst and src is not dst and self._links.is_open(one, other):
+
+            async def mend() -> None:
+                self._links.mend(one, other)
+
             what = f"{one} and {other} are cut off from one another"
-            if self._links.is_open(one, other) and self._strikes(what, where, partial(self._part, one, other)):
-                self._partitions -= 1
+            self._partitions -= self._strikes(what, where, partial(self._links.tear, one, other), mend)
 
     def _crashes_at(self, victim: Victim, where: str) -> bool:
-        driver = victim.driver
-        if not self._crashes or victim.system is None or driver.has_no_power:
+        if not self._crashes or victim.system is None or victim.driver.has_no_power:
             return False
-        strikes = self._strikes(f"the power of {victim.name} is cut", where, partial(self._fall, victim, driver))
+        fall = partial(victim.lose_power, victim.driver)
+        strikes = self._strikes(f"the power of {victim.name} is cut", where, fall, victim.come_back)
         self._crashes -= strikes
         return strikes
 
-    def _strikes(self, what: str, where: str, strike: Callable[[], None]) -> bool:
+    def _strikes(self, what: str, where: str, begin: Begin, end: End) -> bool:
         if what in self._decided or not self._simulation.decide(2, f"{what} {where}"):
             return False
-        self._decided[what] = None
-        if where.startswith("before "):
+        strike = partial(self._strike, what, begin, end)
+        if where.startswith(_BEFORE):
             self._at_once.append(strike)
-        else:
-            self._decided[what] = self._simulation.submit(what, strike)
+        self._decided[what] = None if where.startswith(_BEFORE) else self._simulation.submit(what, strike)
         return True
-
-    # -- how -----------------------------------------------------------------------------------------------------------
 
     def _between_steps(self) -> None:
         while self._at_once:
             self._at_once.pop(0)()
 
-    def _fall(self, victim: Victim, driver: SimDriver) -> None:
-        self._decided.pop(f"the power of {victim.name} is cut", None)
-        if victim.system is not None and victim.driver is driver:  # and the program has not crashed it meanwhile
-            victim.lose_power()
-            self._begin(f"{victim.name} has no power", victim.come_back)
+    def _strike(self, what: str, begin: Begin, end: End) -> None:
+        self._decided.pop(what, None)
+        if begin() is not False:
+            is_short = self._simulation.decide(2, f"{what} only for a short time")
+            seconds = self._outage_max_s / (_SHORT if is_short else 1)
+            scope = trio.CancelScope()
+            self._outages[scope] = None
+            self._nursery.start_soon(self._outage, scope, seconds, end, name=f"the time in which {what}")
 
-    def _part(self, one: str, other: str) -> None:
-        async def mend() -> None:
-            self._links.mend(one, other)
-
-        self._decided.pop(f"{one} and {other} are cut off from one another", None)
-        self._links.tear(one, other)
-        self._begin(f"{one} and {other} are cut off from one another", mend)
-
-    def _begin(self, what: str, end: Callable[[], Awaitable[None]]) -> None:
-        is_short = self._simulation.decide(2, f"{what} only for a short time")
-        scope = trio.CancelScope()
-        self._outages[scope] = None
-        seconds = self._outage_max_s / (_SHORT if is_short else 1)
-        self._nursery.start_soon(self._outage, scope, seconds, end, name=what)
-
-    async def _outage(self, scope: trio.CancelScope, seconds: float, end: Callable[[], Awaitable[None]]) -> None:
+    async def _outage(self, scope: trio.CancelScope, seconds: float, end: End) -> None:
         with scope:
             await trio.sleep(seconds)
         del self._outages[scope]

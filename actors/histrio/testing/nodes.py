@@ -172,11 +172,14 @@ class Node:
         self._find_what_is_left()
         return await self.start()
 
-    def lose_power(self) -> None:
-        """Cut its power; whoever starts it waits for `come_back`. Not a checkpoint: for the nemesis."""
+    def lose_power(self, of: SimDriver) -> bool:
+        """Cut its power, if it still has that driver; whoever starts it waits for `come_back`. For the nemesis."""
+        if self.system is None or self._driver is not of:
+            return False
         self._cut_power()
         self._left = self._nodes.draw_image(self.driver.files)
         self._is_coming_up(trio.Event())
+        return True
 
     async def come_back(self) -> None:
         """Start it again after that, unless the program has crashed or started it meanwhile. For the nemesis."""
