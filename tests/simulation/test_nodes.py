@@ -194,6 +194,23 @@ def test_messages_cross_as_copies_and_what_cannot_be_copied_is_refused() -> None
     simulate(main)
 
 
+def test_a_tell_that_cannot_be_copied_is_a_dead_letter() -> None:
+    """D4: nobody waits to hear of it, and its machine goes on."""
+
+    async def main(world: World) -> int:
+        store, _ = await pair(world)
+        far = await world.node("b").ref(store)
+        await far.tell(lambda: 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await world.settle()
+        system = world.node("b").system
+        assert system is not None
+        (letter,) = system.engine.dead_letters
+        assert "cannot go from b to a, because it does not pickle" in letter.why
+        return await far.ask(Get())
+
+    assert simulate(main).value == 0
+
+
 def test_a_refusal_crosses() -> None:
     """A9, D4: whoever asks over the network is refused as one who is near."""
 

@@ -68,7 +68,15 @@ class Far(Actor[object]):
             if envelope.is_ask:
                 self.background(self._ask, envelope)
             else:
-                self._post.post(self._there, self._letter(envelope.message))
+                self._tell(envelope.message)
+
+    def _tell(self, message: object) -> None:
+        try:
+            letter = self._letter(message)
+        except TypeError as error:  # who sent it does not wait to hear, and this actor has others to serve
+            self.system.engine.dead_letter(self.ref.path, message, str(error))
+        else:
+            self._post.post(self._there, letter)
 
     def _letter(self, message: object) -> _Letter:
         return self._path, copied(message, self._post.host, self._there, partial(pack, self._here.address_of))
