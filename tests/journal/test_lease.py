@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -44,8 +46,38 @@ async def test_one_owner_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(JournalInUse, match="this process already"):
             await opens(path)
         await journal.commit(Batch(records=[record("/a", 1)]))
+    assert changed(path, "SELECT epoch, token, expires FROM owner") == [(1, "", 0.0)]
     assert await opens(path) == 2
     assert await opens(path) == 3
+
+
+READ_AND_CLOSE = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT count(*) FROM records").fetchone())
+connection.close()
+"""
+
+
+def read_elsewhere(path: Path) -> str:
+    """What another process reads; who closes a journal last, as far as SQLite can see, removes its log."""
+    command = [sys.executable, "-c", READ_AND_CLOSE, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+async def test_a_second_opening_does_not_take_the_locks_of_the_first(tmp_path: Path) -> None:
+    """J7: to look into a file and close it would lose this process's locks, and a tool would then remove the log."""
+    path = tmp_path / "journal.db"
+    async with open_sqlite(path) as journal:
+        await journal.commit(Batch(records=[record("/a", 1)]))
+        with pytest.raises(JournalInUse):
+            await opens(path)
+        async with open_sqlite(path, readonly=True):
+            pass
+        assert read_elsewhere(path) == "(1,)\n"
+        assert f"{path.name}-wal" in os.listdir(tmp_path)
+        await journal.commit(Batch(records=[record("/a", 2)]))
+    assert read_elsewhere(path) == "(2,)\n"
 
 
 async def test_somebody_elsewhere_has_it_until_it_expires(tmp_path: Path) -> None:

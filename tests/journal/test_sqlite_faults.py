@@ -429,6 +429,21 @@ async def test_an_effect_that_fills_the_disk(tmp_path: Path) -> None:
             await journal.commit(Batch(records=[record("/a", 2)]))
 
 
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL])
+async def test_a_disk_that_fails_in_an_effect(tmp_path: Path, code: int) -> None:
+    """J6: such an error is the journal's, also where SQLite has undone no more than a statement."""
+
+    def fail(_: sqlite3.Connection) -> bytes:
+        error = sqlite3.OperationalError("as SQLite raises it")
+        error.sqlite_errorcode = code
+        raise error
+
+    async with open_sqlite(tmp_path / "journal.db") as journal:
+        for _ in range(2):
+            with pytest.raises(JournalFailed, match="as SQLite raises it"):
+                await journal.commit(Batch(records=[record("/a", 1)], transact=(0, fail)))
+
+
 def test_it_is_not_for_simulations(tmp_path: Path) -> None:
     """D2: its thread and its file are of the real world; the error says so."""
 

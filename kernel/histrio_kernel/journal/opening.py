@@ -22,7 +22,7 @@ from typing import Final, final
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import HistrioError
 from histrio_kernel.journal.errors import ForeignFile, JournalDamaged, JournalFailed, JournalInUse
-from histrio_kernel.journal.schema import check_file, check_length, make_tables
+from histrio_kernel.journal.schema import check_file, make_tables
 
 __all__ = ["JOURNAL_BUSY_S", "Opened", "cannot_open", "code_of", "open_file"]
 
@@ -87,7 +87,6 @@ def _check(path: Path, readonly: bool) -> None:
             raise FileNotFoundError(2, "there is no such folder for a journal", str(path.parent))
     elif _identity(path) not in _files_open:
         check_file(path)
-        check_length(path)
 
 
 def _connect(path: Path, parameters: str) -> sqlite3.Connection:

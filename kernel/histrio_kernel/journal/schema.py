@@ -7,6 +7,8 @@
 # back what a crash left, and moves a log into its database). The identity is written in the transaction that makes the
 # tables, before the file is in WAL mode, so the first 100 bytes always have it.
 #
+# That a database is shorter than it should be, SQLite sees itself.
+#
 # An unfinished creation leaves a rollback journal, which only SQLite can undo; such a file is asked afterwards.
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Final
 from histrio_kernel.journal.errors import ForeignFile, JournalDamaged, JournalTooNew
 from histrio_kernel.journal.record import FORMAT
 
-__all__ = ["APPLICATION_ID", "OUR_TABLES", "check_file", "check_length", "make_tables"]
+__all__ = ["APPLICATION_ID", "OUR_TABLES", "check_file", "make_tables"]
 
 APPLICATION_ID: Final = 0x48697374
 """`Hist`. The `file` command shows it."""
@@ -28,7 +30,6 @@ APPLICATION_ID: Final = 0x48697374
 HEADER_BYTES: Final = 100
 MAGIC: Final = b"SQLite format 3\0"
 _NUMBER: Final = struct.Struct(">I")
-_PAGES_AT: Final = 28
 _VERSION_AT: Final = 60
 _IDENTITY_AT: Final = 68
 
@@ -92,28 +93,6 @@ def _check_identity(path: Path, identity: int, version: int) -> None:
         raise JournalTooNew(
             f"{path} has format {version}, and this Histrio knows formats up to {FORMAT}. Nothing of it was changed."
             " Open it with the Histrio that wrote it, or a newer one"
-        )
-
-
-def check_length(path: Path) -> None:
-    """Look whether a database has lost its end; while its log holds pages, it need not be complete.
-
-    Raises:
-        JournalDamaged: it has.
-    """
-    log = Path(f"{path}-wal")
-    if log.exists() and log.stat().st_size:
-        return
-    with path.open("rb") as file:
-        header = file.read(HEADER_BYTES)
-    if len(header) < HEADER_BYTES:
-        return
-    page = int.from_bytes(header[16:18], "big")
-    expected = _number(header, _PAGES_AT) * (65_536 if page == 1 else page)
-    size = path.stat().st_size
-    if size < expected:
-        raise JournalDamaged(
-            f"{path} has {size} bytes of {expected}: its end is missing. Nothing was changed. Take a copy that is whole"
         )
 
 
