@@ -25,6 +25,7 @@ from histrio_kernel.errors import ActorFailed, ActorStopped, Down, End, Reason, 
 from histrio_kernel.feed import Feed
 from histrio_kernel.futures import HOLDERS, Future, Pace, Promise
 from histrio_kernel.inbox import Inbox
+from histrio_kernel.journal.refs import register_ref
 from histrio_kernel.lifecycle import Phase
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
@@ -432,3 +433,6 @@ def _name_of(child: Spec[N] | Ref[N] | str) -> str:
     if child.name is None:
         raise ValueError("a child without a name of its own is named by its ref, which start_child gave")
     return child.name
+
+
+register_ref(Ref, lambda ref: ref.path)
