@@ -90,6 +90,7 @@ TABLE: Final = (
     Row("actor_programs",       2,    100,    2_000, "D3: drawn systems of sealed actors, searched beside chance"),
     Row("actor_schedules",     60,    500,    2_000, "D3: schedules of each of those, at most"),
     Row("plain_runs",         100,  1_201,    5_000, "D3: runs in which the search that leaves nothing out is not through"),
+    Row("codec_examples",     100,  3_000,   50_000, "J3: drawn values that a journal stores and reads back"),
     Row("journal_kills",        3,     20,      200, "J2: kills of a process in the middle of its commits to a journal"),
     Row("journal_crashes",      1,     50,    1_000, "J2: schedules of a journal that are cut off at every change of its disk"),
     Row("mutants",              0,  1_000,    1_000, "mutants to kill, at most"),

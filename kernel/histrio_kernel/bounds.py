@@ -55,7 +55,7 @@ BOUNDS: Final[tuple[Bound, ...]] = (
         "journal_busy_s", 5, "seconds", "fixed", "a journal that another program holds locked fails: `JournalFailed`"
     ),
     Bound("journal_payload_bytes_max", 4 * 1024 * 1024, "bytes", "fixed", "`Unencodable`; nothing was written"),
-    Bound("journal_depth_max", 200, "levels", "fixed", "a value nested deeper is `Unencodable`"),
+    Bound("journal_depth_max", 100, "levels", "fixed", "a value nested deeper is `Unencodable`"),
     Bound("spare_waits_max", 256, "waits", "fixed", "a wait that is over is thrown away"),
     Bound("feed_max", 1024, "items", "argument", "the `Lag` policy of the reader decides"),
     Bound("dead_letters_max", 1024, "letters", "`open_system`", "the oldest is forgotten; the count goes on"),

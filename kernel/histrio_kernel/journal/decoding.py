@@ -120,7 +120,10 @@ class Decoding:
             ) from None
 
     def _fields(self, stored: Mapping[str, object]) -> dict[str, object]:
-        return {name: self.of(each) if each.__class__ is list else each for name, each in stored.items()}
+        fields = dict[str, object]()
+        for name, each in stored.items():  # a comprehension would be one more frame at each level
+            fields[name] = self.of(each)
+        return fields
 
     def _object(self, rest: list[Any]) -> object:
         name, version, stored = rest

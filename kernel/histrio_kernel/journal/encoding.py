@@ -72,6 +72,11 @@ class Encoding:
         """
         try:
             return self._plain(value)
+        except RecursionError:
+            raise Unencodable(
+                f"{type(value).__qualname__}: Python's stack has no room for what is nested in it; it is encoded from too"
+                " deep in calls, or something that it computes calls itself"
+            ) from None
         except _Refused as refused:
             raise Unencodable(f"{type(value).__qualname__}{_way(refused.steps)}: {refused.what}") from None
 
@@ -238,7 +243,7 @@ class Encoding:
                 ) from None
         name, version = _checked_name(kind), _version_of(kind)
         self._check_extra(value, fields)
-        return [tags.OBJECT, name, version, {field: self._part(value, field) for field in fields}]
+        return [tags.OBJECT, name, version, self._parts(value, fields)]
 
     def _check_extra(self, value: object, fields: Sequence[str]) -> None:
         extra = extra_of(value, fields)
@@ -250,14 +255,21 @@ class Encoding:
             refused.steps.append(f".{extra}")
             raise refused
 
-    def _part(self, value: object, field: str) -> object:
-        part = getattr(value, field, _MISSING)
-        if part is _MISSING:
-            refused = _Refused("the field has no value yet, and the object could not be made again; give it a default")
-            refused.steps.append(f".{field}")
-            raise refused
-        self._spend(1 + len(field))
-        return self._field(part, f".{field}")
+    def _parts(self, value: object, fields: Sequence[str]) -> dict[str, object]:
+        out: dict[str, object] = {}
+        for field in fields:
+            part = getattr(value, field, _MISSING)
+            try:
+                if part is _MISSING:
+                    raise _Refused(
+                        "the field has no value yet, and the object could not be made again; give it a default"
+                    )
+                self._spend(1 + len(field))
+                out[field] = self._plain(part)
+            except _Refused as refused:
+                refused.steps.append(f".{field}")
+                raise
+        return out
 
     def _exception(self, value: BaseException) -> object:
         number = self._errors.get(id(value))
@@ -267,8 +279,7 @@ class Encoding:
         name, version = _checked_name(kind), _version_of(kind)
         made = cast("tuple[Any, ...]", builtin_base(kind).__reduce__(value))
         fields = {"args": self._field(tuple(made[1]), ".args")}
-        for field in fields_of(kind) or ():
-            fields[field] = self._part(value, field)
+        fields |= self._parts(value, fields_of(kind) or ())
         state = cast("dict[str, object]", made[2]) if len(made) > 2 and made[2] else {}
         for field, part in state.items():
             if field not in fields and field != HASH:
