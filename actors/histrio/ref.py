@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final, Generic, NoReturn, Protocol, TypeVar, cast, final, overload
 
 import trio
-from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, enable_ki_protection
+from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, enable_ki_protection, in_trio_task
 
 from histrio.control import Control
 from histrio.handlers import HandlerTable
@@ -23,12 +23,12 @@ from histrio_kernel.cell import Cell
 from histrio_kernel.engine import Engine
 from histrio_kernel.errors import ActorFailed, ActorStopped, Down, End, Reason, Unbound
 from histrio_kernel.feed import Feed
-from histrio_kernel.futures import HOLDERS, Future, Pace, Promise
+from histrio_kernel.futures import Future, Pace, Promise
 from histrio_kernel.inbox import Inbox
 from histrio_kernel.journal.refs import register_ref
 from histrio_kernel.lifecycle import Phase
 from histrio_kernel.signals import Kind
-from histrio_kernel.turn import Worker
+from histrio_kernel.visiting import home_of
 
 __all__ = ["Home", "Ref", "Spec", "Unplaced"]
 
@@ -119,8 +119,10 @@ class Ref(Generic[M_contra]):
         self._signal(message)
         try:
             await inbox.send(message)
-        except ActorStopped:
-            await checkpoint_if_cancelled()  # whoever ends together with that actor is cancelled, not failed
+        except BaseException as error:
+            inbox.engine.signals.unsent(self.path, message)
+            if isinstance(error, ActorStopped):
+                await checkpoint_if_cancelled()  # whoever ends together with that actor is cancelled, not failed
             raise
 
     @enable_ki_protection
@@ -141,7 +143,11 @@ class Ref(Generic[M_contra]):
                 inbox.taker.kick()
             return
         self._signal(message)
-        inbox.send_nowait(message)
+        try:
+            inbox.send_nowait(message)
+        except BaseException:
+            inbox.engine.signals.unsent(self.path, message)
+            raise
 
     @enable_ki_protection
     def ask(self, message: Askable[M_contra, R]) -> Future[R]:
@@ -331,9 +337,10 @@ class Ref(Generic[M_contra]):
             self._emit(Kind.SEND, (self.path, message))
 
     def _emit(self, kind: Kind, detail: object) -> None:
-        caller = HOLDERS.get(current_task())
-        if isinstance(caller, Worker):
-            self._inbox.engine.signals.emit(caller.turn.inbox.path, kind, detail)
+        home = home_of(current_task()) if in_trio_task() else None
+        path = None if home is None else home.path()
+        if path is not None:
+            self._inbox.engine.signals.emit(path, kind, detail)
 
     def __eq__(self, other: object) -> bool:
         """Whether both are the address of the same place."""

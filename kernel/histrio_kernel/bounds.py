@@ -58,6 +58,7 @@ BOUNDS: Final[tuple[Bound, ...]] = (
     Bound("journal_depth_max", 100, "levels", "fixed", "a value nested deeper is `Unencodable`"),
     Bound("spare_waits_max", 256, "waits", "fixed", "a wait that is over is thrown away"),
     Bound("feed_max", 1024, "items", "argument", "the `Lag` policy of the reader decides"),
+    Bound("causes_max", 4096, "messages", "fixed", "while signals are heard; a RECEIVE does not tell its SEND"),
     Bound("dead_letters_max", 1024, "letters", "`open_system`", "the oldest is forgotten; the count goes on"),
     Bound("reports_max", 256, "reports", "`open_system`", "the oldest is forgotten; the count goes on"),
     Bound("message_types_max", 1024, "types", "fixed", "types learnt from subclasses are forgotten and learnt again"),

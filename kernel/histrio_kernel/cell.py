@@ -119,6 +119,7 @@ class Cell(Incarnation):
         if self.phase in ENDED:
             return
         if self.phase is Phase.RESTARTING:
+            self.engine.signals.emit(self.path, Kind.CONTROL, "stop")
             self._rest_over(Reason(End.STOPPED, why, because=because))
             return
         self._stopping(Reason(End.STOPPED, why, because=because), grace_s)
@@ -179,6 +180,7 @@ class Cell(Incarnation):
     def kill(self, why: str = "") -> None:
         """Cancel everything of this actor; it ends when that has unwound. Idempotent. Not a checkpoint."""
         if self.phase is Phase.RESTARTING:
+            self.engine.signals.emit(self.path, Kind.CONTROL, "kill")
             self._rest_over(Reason(End.KILLED, why))
             return
         if self.phase in ENDED or self.turn.gate & KILLED:

@@ -159,6 +159,10 @@ class Holder(Waiter):
         """Whether what it runs is code of that actor, or machine."""
         return False
 
+    def path(self) -> str | None:
+        """That of the actor whose work it does; None if of none."""
+        return None
+
     def period(self, owner: object) -> Period | None:
         """The activation of a state of that actor, or machine, that its work belongs to; None if to none."""
         return None

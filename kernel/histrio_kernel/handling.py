@@ -29,7 +29,7 @@ from histrio_kernel.contexts import contents_of, same_values
 from histrio_kernel.entries import NO_ENTRY, ask_of, message_of
 from histrio_kernel.errors import Busy, NoMoreMail, Refusal, told
 from histrio_kernel.futures import PENDING, VALUE, Future
-from histrio_kernel.gate import BY_HAND, EXITING, HALTED, KILLED, PAUSED, SELECTING, SHUT, Tracked
+from histrio_kernel.gate import BY_HAND, EXITING, HALTED, HEARD, KILLED, PAUSED, SELECTING, SHUT, Tracked
 from histrio_kernel.inbox import Selection
 from histrio_kernel.over import Over
 from histrio_kernel.parking import again
@@ -104,7 +104,10 @@ async def serve(worker: Worker) -> None:
                     if worker.made is not None and not worker.forget_made():
                         await _end_made(worker, None)
         except BaseException as error:
-            if not await _handle_error(worker, entry, error):
+            lives = await _handle_error(worker, entry, error)
+            if turn.gate & HEARD:
+                turn.engine.signals.handled()
+            if not lives:
                 return
         if (
             copy_context() != base
@@ -118,16 +121,18 @@ async def serve(worker: Worker) -> None:
             await checkpoint()
 
 
-async def _handle_entry(worker: Worker, entry: object) -> None:
-    """An ask, a slot, or any message while signals are heard."""
+async def _handle_entry(worker: Worker, entry: object, *, told: bool = False) -> None:
+    """An ask, a slot, or any message while signals are heard; *told*: it is opened, and signals have told of it."""
     turn = worker.turn
-    opened = turn.inbox.open_entry(entry)
+    opened = entry if told else turn.inbox.open_entry(entry)
     if opened is NO_ENTRY:
         return
     ask = ask_of(opened)
     message = message_of(opened)
-    if turn.engine.signals.heard:
-        turn.engine.signals.emit(turn.inbox.path, Kind.RECEIVE, message)
+    if turn.engine.signals.heard and not told:
+        with turn.engine.signals.receiving(turn.inbox.path, message):
+            await _handle_entry(worker, opened, told=True)
+        return
     account = turn.account
     if account is not None:
         message = _begin(worker, account, opened)

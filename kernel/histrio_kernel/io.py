@@ -163,6 +163,8 @@ class Operation(Future[T]):
         if self._io_task is None:  # not begun, and never to begin
             self._pool.withdraw(self)
             self._settle(CANCELLED, None)
+            if self._pool.engine.signals.heard:
+                self._pool.engine.signals.emit(self._pool.owner.path, Kind.RESOLVED, repr(self))
         else:
             self._io_task.cancelled = True
             self._io_task.scope.cancel()
@@ -376,6 +378,10 @@ class _IoTask(Holder):
     def works_for(self, owner: object) -> bool:
         """Whether that is its actor."""
         return self.pool.identity is owner
+
+    def path(self) -> str:
+        """Its actor's."""
+        return self.pool.owner.path
 
     def period(self, owner: object) -> Period | None:
         """That of the operation that it runs: what an operation starts is part of it."""

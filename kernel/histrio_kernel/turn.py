@@ -335,6 +335,10 @@ class Worker(Holder):
         """Whether that is its actor."""
         return self.turn.owner is owner
 
+    def path(self) -> str:
+        """Its actor's."""
+        return self.turn.inbox.path
+
     # -- waiting with the turn given away ------------------------------------------------------------------------
 
     def gives_way(self, future: Future[object]) -> bool:

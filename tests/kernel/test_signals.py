@@ -59,7 +59,7 @@ async def test_what_one_message_is_heard_as(what: str, expected: list[Kind], aut
 
 
 async def test_a_signal_is_data(autojump_clock: Clock) -> None:
-    """J1: a signal says who, which incarnation, the how-manieth, what, and the particulars."""
+    """J1: a signal says who, which incarnation, the how-manieth, what, the particulars, and what it follows from."""
     heard: list[Signal] = []
     async with histrio.open_system() as system:
         system.listen(heard.append)
@@ -68,10 +68,10 @@ async def test_a_signal_is_data(autojump_clock: Clock) -> None:
 
     assert heard[0] == Signal("/", 1, 1, SPAWN, "/worker")
     assert heard[1:5] == [
-        Signal("/worker", 1, 1, START),
+        Signal("/worker", 1, 1, START, cause=("/", 1)),
         Signal("/worker", 1, 2, RECEIVE, Do("tell")),
-        Signal("/worker", 1, 3, SEND, ("/worker", Do("nothing"))),
-        Signal("/worker", 1, 4, RECEIVE, Do("nothing")),
+        Signal("/worker", 1, 3, SEND, ("/worker", Do("nothing")), scope=2),
+        Signal("/worker", 1, 4, RECEIVE, Do("nothing"), cause=("/worker", 3)),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, cast, final
 
 import trio
 from trio.lowlevel import Abort, current_task
@@ -36,6 +36,11 @@ class StateHolder(Holder):
         """Whether that is the actor that has its machine, or whose code has opened it."""
         ground = self.ground
         return ground.identity is owner or (ground.opener is not None and ground.opener.works_for(owner))
+
+    def path(self) -> str | None:
+        """Of the actor that has its machine, or whose code has opened it."""
+        opener = self.ground.opener
+        return opener.path() if opener is not None else cast("str | None", getattr(self.ground.identity, "path", None))
 
     def period(self, owner: object) -> Period | None:
         """The activation that what it starts belongs to."""
