@@ -17,7 +17,7 @@ from typing import Final
 
 import attrs
 
-from histrio.cli.command import EXITS
+from histrio.cli.command import EXITS, TOOL_EXITS
 from histrio_kernel.bounds import BOUNDS
 from histrio_kernel.lifecycle import ENDED, NEXT, Event, Phase
 
@@ -85,9 +85,9 @@ def _cell(phase: Phase, after: Mapping[Event, Phase], event: Event) -> str:
     return "stays" if after[event] is phase else after[event].value
 
 
-def exits() -> str:
-    """The exit codes of the command."""
-    rows = (re.split(r"  +", line.strip(), maxsplit=1) for line in EXITS.splitlines()[1:])
+def exits(text: str) -> str:
+    """The exit codes of a command."""
+    rows = (re.split(r"  +", line.strip(), maxsplit=1) for line in text.splitlines()[1:])
     return table(["exit code", "what it means"], rows)
 
 
@@ -95,7 +95,8 @@ PARTS: Final = (
     Part("reference/bounds.md", "bounds", bounds),
     Part("explanation/lifecycle.md", "lifecycle diagram", lifecycle_diagram),
     Part("explanation/lifecycle.md", "lifecycle table", lifecycle_table),
-    Part("reference/command-line.md", "exit codes", exits),
+    Part("reference/command-line.md", "exit codes", lambda: exits(EXITS)),
+    Part("reference/command-line.md", "exit codes of tools", lambda: exits(TOOL_EXITS)),
 )
 
 

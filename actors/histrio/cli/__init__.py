@@ -6,12 +6,13 @@ from importlib.metadata import version
 from typing import Final
 
 from histrio.cli.command import EXITS, Command, Refused, say
+from histrio.cli.journals import JOURNAL
 from histrio.cli.run import RUN
 from histrio.cli.tree import TREE
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Final[tuple[Command, ...]] = (RUN, TREE)
+COMMANDS: Final[tuple[Command, ...]] = (RUN, TREE, JOURNAL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="histrio",
-        description="Run actors.",
+        description="Run actors, and look into what they have done.",
         epilog=EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
             command.name,
             help=command.about,
             description=command.description,
-            epilog=EXITS,
+            epilog=command.exits,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(each)

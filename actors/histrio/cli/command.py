@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["EXITS", "Command", "Refused", "say"]
+__all__ = ["EXITS", "TOOL_EXITS", "Command", "Refused", "say"]
 
 EXITS: Final = """\
 exit codes:
@@ -17,6 +17,14 @@ exit codes:
   130  killed after SIGINT: a second signal came, or --grace ran out
   143  the same after SIGTERM
 """
+
+TOOL_EXITS: Final = """\
+exit codes:
+  0    it is done, and nothing was wrong
+  1    something is wrong with the journal, or its actors do not do what it says
+  2    nothing was done: the arguments, the file or the module are not usable
+"""
+"""Those of the commands that look into a journal, and run nothing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +39,8 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     """Does it; the value is the exit code. Raises `Refused` if nothing can be done with these arguments."""
+    exits: str = EXITS
+    """What its exit codes mean."""
 
 
 class Refused(Exception):
