@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 from tests.docs.generated import DOCS
-from tests.docs.names import look_up
+from tests.docs.names import STAND_INS, look_up
 
-from histrio import Kind
+from histrio import Kind, durable
 
 PAGE: Final = DOCS / "explanation" / "from-chronoflow.md"
 TEXT: Final = PAGE.read_text(encoding="utf-8")
@@ -34,9 +34,10 @@ def test_rows_have_three_cells() -> None:
 @pytest.mark.parametrize(
     "code", sorted({code for _, *cells in rows() for cell in cells for code in CODE.findall(cell)})
 )
-def test_what_the_tables_name_exists(code: str) -> None:
+def test_what_the_tables_name_exists(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each piece of code in the columns of Histrio can be written so: its names exist, and its calls fit."""
-    if code not in {"envelope.reply(value)", "run()", "started()", "await"}:
+    monkeypatch.setitem(STAND_INS, "durable", durable)
+    if code not in {"envelope.reply(value)", "run()", "started()", "await", "snapshot", "restore"}:
         look_up(code)
 
 
