@@ -7,12 +7,14 @@ from typing import Final
 
 from histrio.cli.command import EXITS, Command, Refused, say
 from histrio.cli.journals import JOURNAL
+from histrio.cli.record import RECORD
 from histrio.cli.run import RUN
+from histrio.cli.signals import SIGNALS
 from histrio.cli.tree import TREE
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Final[tuple[Command, ...]] = (RUN, TREE, JOURNAL)
+COMMANDS: Final[tuple[Command, ...]] = (RUN, TREE, RECORD, SIGNALS, JOURNAL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

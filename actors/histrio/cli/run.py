@@ -18,6 +18,7 @@ from histrio.cli.stopping import Stopping
 from histrio.cli.target import Target, load
 from histrio.system import System, open_system
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, SystemFailed
+from histrio_kernel.signals import Reader
 
 __all__ = ["RUN", "Beside", "Service", "add_actor_arguments", "serve", "set_up_logging"]
 
@@ -81,11 +82,19 @@ def serve(service: Service) -> int:
 class Service:
     """One actor, served until it has ended or somebody wants it to."""
 
-    def __init__(self, target: Target, name: str | None, grace_s: float | None, beside: Beside | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        name: str | None,
+        grace_s: float | None,
+        beside: Beside | None = None,
+        reader: Reader | None = None,
+    ) -> None:
         self._target: Final = target
         self._name: Final = name or target.name
         self._grace_s: Final = grace_s
         self._beside: Final = beside
+        self._reader: Final = reader
         self._system: System | None = None
         self._leaves = False
         """Whether what goes on beside the actor has had it stopped: then it need not have ended in time."""
@@ -99,6 +108,8 @@ class Service:
         stopping = Stopping(self._stop, self._kill)
         with stopping.heeded():  # until the system is closed: a second signal may come then
             async with open_system() as self._system:
+                if self._reader is not None:
+                    self._system.listen(self._reader)
                 reason = await self._until_over(self._system)
         if reason.end is End.STOPPED or (self._leaves and stopping.last is None):
             return 0
