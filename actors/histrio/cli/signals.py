@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from histrio.cli.command import Command, Refused
+from histrio.cli.command import TOOL_EXITS, Command, Refused
 from histrio_kernel.journal.codec import shown
 from histrio_kernel.journal.errors import ForeignFile, JournalDamaged, JournalTooNew
 from histrio_kernel.journal.record import Record
@@ -113,4 +113,5 @@ SIGNALS: Final = Command(
     description=_DESCRIPTION,
     add_arguments=_add_arguments,
     run=_run,
+    exits=TOOL_EXITS,
 )
