@@ -79,6 +79,8 @@ TABLE: Final = (
     Row("crashed_schedules",    2,    100,    2_000, "D4: schedules of a log that are cut off at every change of its disk"),
     Row("simulated_suites",     1,      2,       20, "D1: seeds under which the tests of before run in the simulator; one seed runs a few"),
     Row("explored_schedules",   20,  2_000,   50_000, "D3: schedules of each of our own programs that are explored"),
+    Row("durable_seeds",       30,    200,    2_000, "J4: seeds of the order in which effects complete"),
+    Row("orders_kills",         6,    200,    2_000, "J3: kills of the order workflow at random moments"),
     Row("net_examples",        25,    600,   10_000, "D4: drawn programs on a simulated network, under drawn faults"),
     Row("same_seed_runs",      20,  1_000,    5_000, "D1: runs of one seed in one process, which have one trace"),
     Row("same_seed_processes",  2,      5,        5, "D1: processes that run one seed, which have one trace"),

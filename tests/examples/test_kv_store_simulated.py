@@ -92,6 +92,7 @@ LOSSES: Final = {
 """What clients notice after a power cut."""
 
 
+@pytest.mark.alarm(10_000)  # of a nightly run
 def test_clients_are_told_the_truth() -> None:
     """D3, D5: whatever the schedule, and whatever the disk refuses, there is an order that explains all answers."""
     report = tells_the_truth(count("explored_schedules"))
@@ -99,6 +100,7 @@ def test_clients_are_told_the_truth() -> None:
     assert not report.failed, report.explanation
 
 
+@pytest.mark.alarm(10_000)  # of a nightly run
 def test_nothing_is_lost_by_a_power_cut() -> None:
     """D4, D5: wherever the power is cut, and whatever that leaves, all that somebody knows is there."""
     report = survives(count("crashed_schedules"))

@@ -87,6 +87,7 @@ PLANTED: Final = {
 }
 
 
+@pytest.mark.alarm(20_000)  # of a nightly run
 def test_no_accepted_job_is_lost() -> None:
     """D4, D5, S1, S2, S3: whenever the disk fails and the power is cut, all is done once in the end, and all are up."""
     report = explore(day, count("explored_schedules"), faults=FAULTS)

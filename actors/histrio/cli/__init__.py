@@ -8,13 +8,14 @@ from typing import Final
 from histrio.cli.command import EXITS, Command, Refused, say
 from histrio.cli.journals import JOURNAL
 from histrio.cli.record import RECORD
+from histrio.cli.replays import INSPECT, REPLAY_CHECK
 from histrio.cli.run import RUN
 from histrio.cli.signals import SIGNALS
 from histrio.cli.tree import TREE
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Final[tuple[Command, ...]] = (RUN, TREE, RECORD, SIGNALS, JOURNAL)
+COMMANDS: Final[tuple[Command, ...]] = (RUN, TREE, RECORD, SIGNALS, JOURNAL, REPLAY_CHECK, INSPECT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,7 +27,7 @@ from histrio_kernel.journal.errors import JournalDamaged
 from histrio_kernel.journal.tables import Tables
 from histrio_kernel.signals import Kind
 
-__all__ = ["JOURNAL", "add_journal_argument", "usable"]
+__all__ = ["JOURNAL", "add_journal_argument", "check_path", "usable"]
 
 _DESCRIPTION: Final = """\
 Look into the journal of durable actors, in an SQLite file. All of these but compact only read, so they may be used while a
@@ -132,14 +132,14 @@ def _kind(text: str) -> str:
 
 def _show(given: argparse.Namespace) -> int:
     with reading(given.journal) as connection:
-        _check_path(connection, given.path)
+        check_path(connection, given.path)
         found = [row for row in rows(connection, given.path, given.since) if not given.kind or row.kind in given.kind]
     cells = ((f"{row.seq}", when(row.at), f"{row.incarnation}", row.kind, row.key, _words(row)) for row in found)
     print_lines(columns([_RECORD_HEAD, *cells], _RECORD_NUMBERS))
     return 0
 
 
-def _check_path(connection: sqlite3.Connection, path: str) -> None:
+def check_path(connection: sqlite3.Connection, path: str) -> None:
     """Refuse the path of no actor."""
     paths = [row.path for row in Tables(connection).actors()]
     if path not in paths:

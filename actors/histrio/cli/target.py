@@ -21,7 +21,7 @@ import attrs
 from histrio.actor import Actor
 from histrio.cli.command import Refused
 
-__all__ = ["Target", "load"]
+__all__ = ["Target", "import_named", "load"]
 
 
 @attrs.frozen
@@ -42,7 +42,7 @@ def load(spelled: str) -> Target:
     module_name, _, path = spelled.partition(":")
     if not module_name or not path:
         raise Refused(f"{spelled!r} names no actor: write module:Actor, for example shop.store:Store")
-    found = _find(_import(module_name), path)
+    found = _find(import_named(module_name), path)
     kind = _class_of(found)
     if kind is None:
         raise Refused(f"{spelled} is no actor class (a subclass of histrio.Actor), it is {_what(found)}")
@@ -51,7 +51,12 @@ def load(spelled: str) -> Target:
     return Target(make, kind.__name__.strip("_").lower() or "actor")
 
 
-def _import(name: str) -> ModuleType:
+def import_named(name: str) -> ModuleType:
+    """Import a module, with the current directory first on the path.
+
+    Raises:
+        Refused: there is none, or it cannot be imported.
+    """
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

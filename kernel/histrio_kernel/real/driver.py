@@ -1,6 +1,7 @@
 """All of the real world in one object: what a system uses unless it is given another driver."""
 
 import random
+import time
 from collections.abc import Callable
 from typing import Final, TypeVar, TypeVarTuple, final
 
@@ -32,15 +33,22 @@ class RealDriver:
 
     """
 
-    __slots__ = ("_disk", "_processes", "_threads", "clock", "net", "random")
+    __slots__ = ("_disk", "_processes", "_threads", "_wall", "clock", "net", "random")
 
     def __init__(self, *, disk: RealDisk | None = None, processes: ProcessRunner | None = RUN_IN_PROCESS) -> None:
         self.clock: Final[Clock] = RealClock()
         self.random: Final[Random] = random.Random()  # seeded by the operating system
         self.net: Final[Net] = RealNet()
+        self._wall: float | None = None
         self._disk: Final = RealDisk() if disk is None else disk
         self._processes: Final = processes
         self._threads: Final = trio.CapacityLimiter(DRIVER_THREADS_MAX)
+
+    def wall(self) -> float:
+        """The time of day when this was asked first, and what the clock has counted since; so it stands still with it."""
+        if self._wall is None:
+            self._wall = time.time() - self.clock.now()
+        return self._wall + self.clock.now()
 
     @property
     def disk(self) -> Disk:

@@ -127,6 +127,10 @@ class SimDriver:
         self._processes: Final = SimThreads(simulation, f"a process of {name}", self._at_boundary)
         self._cut: PowerCut | None = None
 
+    def wall(self) -> float:
+        """What its clock reads: a run begins in 1970."""
+        return self.clock.now()
+
     def sever(self) -> None:
         """The power is off: nothing gets out any more."""
         self._cut = PowerCut(f"{self.name} has no power: nothing that it does has an effect any more")

@@ -27,7 +27,7 @@ from typing import Any, Final
 from histrio_kernel.simulation.errors import EscapedSimulation
 from histrio_kernel.simulation.shared_change import swapped
 
-__all__ = ["A_PROCESS", "A_THREAD", "INSTEAD", "escaped", "line_of_program", "no_escape"]
+__all__ = ["A_PROCESS", "A_THREAD", "INSTEAD", "call_site", "escaped", "line_of_error", "line_of_program", "no_escape"]
 
 A_THREAD: Final = ("a real thread", "self.io.thread(fn)")
 A_PROCESS: Final = ("a real process", "self.io.process(fn), or a fake given by world.replace")
@@ -71,8 +71,14 @@ def line_of_program(frames: Frames) -> str:
     return ""
 
 
-def _call_site() -> str:
+def call_site() -> str:
+    """The line of the program that is being run."""
     return line_of_program([*traceback.walk_stack(None)])
+
+
+def line_of_error(error: BaseException) -> str:
+    """The line of the program that raised it."""
+    return line_of_program([*traceback.walk_tb(error.__traceback__)][::-1])
 
 
 def _package(frame: FrameType) -> str:
@@ -89,7 +95,7 @@ def escaped(what: str, instead: str) -> EscapedSimulation | None:
     if tell is None:
         return None
     error = EscapedSimulation(
-        f"{what} inside of a simulation, at {_call_site()}: it can be neither chosen nor repeated. Use {instead}"
+        f"{what} inside of a simulation, at {call_site()}: it can be neither chosen nor repeated. Use {instead}"
     )
     tell(error)
     return error

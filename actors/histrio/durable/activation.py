@@ -1,0 +1,191 @@
+"""One handler of a durable actor, from its first step to its end; it goes on only when its life says so.
+
+Invariant: at most one activation of a life runs. It runs until it waits for something recorded, or ends.
+"""
+
+# Design note
+# -----------
+# Like a worker of the kernel's turn, an activation is a Trio task of its own, so cancel scopes and nurseries work in it.
+# Unlike a worker it does not queue for a turn: the life resumes one after another, in the order in which their waits
+# ended, and looks at the journal in between. So what they do depends on the recorded inputs alone.
+#
+# A wait that Trio cancels would be an input that nobody recorded. So a cancel scope that strikes a durable wait is refused:
+# `either(x, self.sleep(5))` is the recorded way.
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, final
+
+import trio
+from outcome import Error, Outcome, Value
+from trio.lowlevel import Abort, Task, current_task, reschedule
+
+from histrio.durable.errors import NotRecorded
+from histrio.durable.recorded import Recorded, is_recorded
+from histrio_kernel.futures import HOLDERS, Future, Holder, RaiseCancel
+from histrio_kernel.parking import request
+
+__all__ = ["Activation", "Owner"]
+
+
+class Owner(Protocol):
+    """The life, as far as its activations know it."""
+
+    @property
+    def path(self) -> str:
+        """Of the actor."""
+        ...
+
+    def rests(self) -> None:
+        """The activation that ran waits, or has ended."""
+        ...
+
+    def starts(self, activation: Activation, /) -> None:
+        """It begins to run."""
+        ...
+
+    def handler_ended(self, activation: Activation, /) -> None:
+        """It has ended."""
+        ...
+
+    def can_go_on(self, activation: Activation, /) -> None:
+        """Its wait is over."""
+        ...
+
+    def send(self, to: str, message: object) -> None:
+        """Record a message, which goes out with this step."""
+        ...
+
+    def ask(self, to: str, message: object) -> Future[object]:
+        """Record a question; the future is its answer."""
+        ...
+
+    def join(self, to: str) -> Future[object]:
+        """Record that the end of another actor is waited for."""
+        ...
+
+
+@final
+class Activation(Holder):
+    """A handler that has begun.
+
+    Attributes:
+        scope: the `seq` of the record that began it.
+        made: how many futures it has made.
+        outcome: what its handler returned or raised; None before, and if it was ended.
+    """
+
+    __slots__ = (
+        "_body",
+        "_cancel_scope",
+        "_future",
+        "_killed",
+        "_struck",
+        "_task",
+        "_unseen",
+        "life",
+        "made",
+        "outcome",
+        "request",
+        "scope",
+    )
+
+    def __init__(self, life: Owner, scope: int, body: Callable[[], Awaitable[object]]) -> None:
+        self.scope: Final = scope
+        self.made = 0
+        self.outcome: Outcome[object] | None = None
+        self.request = request(self.abort)
+        self.life: Final = life
+        self._body: Final = body
+        self._task: Task | None = None
+        self._cancel_scope: Final = trio.CancelScope()
+        self._killed = self._struck = False
+        self._future: Future[object] | None = None
+        self._unseen: Final[list[Recorded[object]]] = []
+
+    async def run(self) -> None:
+        """The task: the handler, and what it has begun and not waited for (F4)."""
+        self._task = task = current_task()
+        HOLDERS[task] = self
+        outcome: Outcome[object] | None = None
+        try:
+            with self._cancel_scope:
+                try:
+                    value = await self._body()
+                    for future in self._unseen:
+                        if future.is_owed:
+                            await future
+                    self.check()
+                    outcome = Value(value)
+                except Exception as error:
+                    outcome = Error(error)
+        finally:
+            del HOLDERS[task]
+            self.outcome = None if self._killed else outcome
+            self.life.handler_ended(self)
+            self.life.rests()
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether it was ended."""
+        return self._killed
+
+    def go(self) -> None:
+        """Begin, or go on with the outcome of what was waited for."""
+        if self._task is None:
+            self.life.starts(self)
+        else:
+            reschedule(self._task)
+
+    def kill(self) -> None:
+        """End it where it waits; its clean-up runs now."""
+        self._killed = True
+        self._cancel_scope.cancel()
+
+    def made_one(self, future: Recorded[object]) -> None:
+        """The handler has made a future, whose end it sees or waits for at its own end."""
+        self._unseen.append(future)
+
+    # -- what the future that it awaits calls ------------------------------------------------------------------------
+
+    def gives_way(self, future: Future[object]) -> bool:
+        """Wait for *future*; others go on.
+
+        Raises:
+            NotRecorded: its outcome would not be in the journal.
+        """
+        self.check()
+        if not is_recorded(future):
+            raise NotRecorded(
+                f"{self.life.path} waits for {future!r}, whose outcome its journal does not know, so it could not be done "
+                "again. A durable handler waits for what it began itself: self.io(ref.ask, message), self.sleep(5), "
+                "self.ask(...)"
+            )
+        self._future = future
+        future._attach(self)
+        self.life.rests()
+        return True
+
+    def settled(self, future: Future[object]) -> None:
+        """The wait is over; the life says when to go on."""
+        self.life.can_go_on(self)
+
+    def abort(self, raise_cancel: RaiseCancel) -> Abort:
+        """Cancelled while it waits, by what ends it, or by a scope of its own, which is told as soon as it goes on."""
+        self._struck = not self._killed
+        if self._future is not None:
+            self._future._detach(self)
+        return Abort.SUCCEEDED
+
+    def check(self) -> None:
+        """Nothing but its life has made it go on.
+
+        Raises:
+            NotRecorded: a cancel scope has.
+        """
+        if self._struck:
+            raise NotRecorded(
+                f"{self.life.path}: a cancel scope struck a wait of a durable handler. When it strikes is not recorded, so "
+                "it could not be done again: use either(x, self.sleep(5)) instead"
+            )

@@ -1,0 +1,99 @@
+"""What comes to a durable actor from outside, before it is recorded."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import final
+
+import attrs
+from outcome import Outcome
+
+from histrio.messages import Envelope
+from histrio_kernel.journal.store import Mail
+
+__all__ = ["Answer", "Beat", "Begin", "Done", "Item", "Letter", "Message", "Restarted", "Told", "Transact"]
+
+
+@final
+@attrs.frozen
+class Message:
+    """What is in a `Mail`: a message, and the future of the sender that its answer is for; empty if none is waited for."""
+
+    what: object
+    answer_to: str = ""
+
+
+@final
+@attrs.frozen
+class Answer:
+    """What is in a `Mail`: the answer to a question."""
+
+    future: str
+    outcome: Outcome[object]
+
+
+@final
+@attrs.frozen(eq=False)
+class Told:
+    """Somebody who is not durable has sent something.
+
+    Attributes:
+        envelope: with the message.
+        taken: called when it is in the journal.
+    """
+
+    envelope: Envelope[object]
+    taken: Callable[[], None]
+
+
+@final
+@attrs.frozen(eq=False)
+class Letter:
+    """A message of a durable actor, or its answer."""
+
+    mail: Mail
+
+
+@final
+@attrs.frozen(eq=False)
+class Done:
+    """A future has its outcome."""
+
+    future: str
+    outcome: Outcome[object]
+
+
+@final
+@attrs.frozen(eq=False)
+class Beat:
+    """An effect says how far it is."""
+
+    future: str
+    progress: object
+
+
+@final
+@attrs.frozen(eq=False)
+class Begin:
+    """It begins to live, for the first time."""
+
+    payload: bytes
+
+
+@final
+@attrs.frozen(eq=False)
+class Transact:
+    """An effect that is a transaction of the journal is to be made."""
+
+    future: str
+    call: Callable[[sqlite3.Connection], object]
+
+
+@final
+class Restarted:
+    """It goes on after a crash."""
+
+
+Item = Done | Beat | Begin | Restarted | Transact | Told | Letter
+"""What may be the input of a step."""

@@ -1,0 +1,222 @@
+"""J5: `ContinueAs` rolls the past up, in one transaction; snapshots do the same by themselves."""
+
+from __future__ import annotations
+
+import attrs
+import trio
+from tests.durable.worlds import double, hear_reports, in_virtual_time, open_world, told
+
+import histrio
+from histrio.durable import ContinueAs, DurableActor, PastTooLong
+from histrio_kernel.journal.stored import Stored
+from histrio_kernel.signals import Kind
+
+
+@attrs.frozen
+class Next(histrio.Request[object]):
+    """Go on as the next one."""
+
+
+@attrs.frozen
+class Which(histrio.Request[int]):
+    """Which one is it?"""
+
+
+class Counter(DurableActor[Next | Which], behaviour="counter"):
+    """Is another one each time."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @histrio.handler(Next)
+    async def next(self, message: Next) -> object:
+        return ContinueAs(Counter, self.number + 1)
+
+    @histrio.handler(Which)
+    async def which(self, message: Which) -> int:
+        return self.number
+
+
+class Loop(DurableActor[str], behaviour="loop"):
+    """Counts down by itself, without a wait."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    async def started(self) -> object:
+        if self.left:
+            return ContinueAs(Loop, self.left - 1)
+        self.finish("done")
+        return None
+
+
+def test_the_past_is_rolled_up() -> None:
+    """J5: what is kept begins with the last beginning, and after a crash the actor is that one."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            counter = await tree.spawn(Counter, 0, name="counter")
+            for _ in range(100):
+                await counter.ask(Next())
+            assert await counter.ask(Which()) == 100
+
+    async def again() -> None:
+        async with open_world(stored) as tree:
+            assert await (await tree.spawn(Counter, 0, name="counter")).ask(Which()) == 100
+
+    in_virtual_time(main)
+    records = stored.read("/counter", 0)
+    assert records[0].kind is Kind.TRANSITION
+    assert len(records) == 3
+    in_virtual_time(again)
+
+
+def test_a_chain_without_a_wait_is_one_commit() -> None:
+    """J5: tail recursion runs in constant space: a thousand in a row leave one record and the end."""
+    stored = Stored()
+
+    async def main() -> object:
+        async with open_world(stored) as tree:
+            return await (await tree.spawn(Loop, 1_000, name="loop")).join()
+
+    assert in_virtual_time(main) == "done"
+    assert [each.kind for each in stored.read("/loop", 0)] == [Kind.TRANSITION, Kind.STOP]
+
+
+def test_children_and_names_go_over() -> None:
+    """J5: children live on, are made again with the new past, and their names do not come again."""
+
+    class Parent(DurableActor[str], behaviour="parent"):
+        def __init__(self, generation: int) -> None:
+            self.generation = generation
+
+        async def receive(self, message: str) -> object:
+            if message == "spawn":
+                await self.spawn(Counter, self.generation)
+                return None
+            return ContinueAs(Parent, self.generation + 1)
+
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            parent = await tree.spawn(Parent, 0, name="parent")
+            for word in ("spawn", "go on", "spawn", "go on"):
+                await parent.tell(word)
+            while len(tree.states()) < 3 or not told(stored, "/parent")[0].endswith("2"):
+                await histrio_sleep()
+                if stored.read("/parent", 0)[0].kind is Kind.TRANSITION and len(tree.states()) == 3:
+                    break
+
+    async def again() -> dict[str, str]:
+        async with open_world(stored) as tree:
+            await histrio_sleep()
+            assert await tree.ref("/parent/counter#2").ask(Which()) == 1
+            return tree.states()
+
+    in_virtual_time(main)
+    assert in_virtual_time(again) == {"/parent": "live", "/parent/counter#1": "live", "/parent/counter#2": "live"}
+
+
+async def histrio_sleep() -> None:
+    """Let things happen, in virtual time."""
+    await trio.sleep(1)
+
+
+def test_nobody_goes_on_with_something_pending() -> None:
+    """J5: an effect without an outcome cannot be rolled up: that handler fails, and the text names it."""
+
+    class Hasty(DurableActor[int], behaviour="hasty"):
+        async def receive(self, message: int) -> object:
+            number = message
+            if number == 0:
+                return ContinueAs(Hasty)
+            await self.io(double, number)
+            return None
+
+    reports: list[str] = []
+
+    async def main() -> None:
+        async with open_world(Stored()) as tree:
+            hear_reports(tree, lambda error: reports.append(str(error)))
+            hasty = await tree.spawn(Hasty, name="hasty")
+            await hasty.tell(500)
+            await hasty.tell(0)
+            await histrio_sleep()
+
+    in_virtual_time(main)
+    assert any("has begun what has no outcome yet: handler" in text and "double" in text for text in reports)
+
+
+class Ledger(DurableActor[int], behaviour="ledger"):
+    """Has snapshots."""
+
+    snapshot_every = 10
+
+    def __init__(self) -> None:
+        self.sum = 0
+
+    def snapshot(self) -> object:
+        return self.sum
+
+    async def restore(self, snapshot: object) -> None:
+        assert isinstance(snapshot, int)
+        self.sum = snapshot
+
+    @histrio.handler(int)
+    async def add(self, number: int) -> None:
+        self.sum += number
+        if number == 0:
+            self.finish(self.sum)
+
+
+def test_snapshots_bound_the_past() -> None:
+    """J5, J7: after so many records there is a snapshot, from which the actor is made again."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            ledger = await tree.spawn(Ledger, name="ledger")
+            for number in range(1, 101):
+                await ledger.tell(number)
+            await histrio_sleep()
+
+    async def again() -> object:
+        async with open_world(stored) as tree:
+            ledger = await tree.spawn(Ledger, name="ledger")
+            await ledger.tell(0)
+            return await ledger.join()
+
+    in_virtual_time(main)
+    assert len(stored.read("/ledger", 0)) <= 11
+    assert in_virtual_time(again) == 5_050
+
+
+def test_a_past_that_grows_is_told_and_then_stopped() -> None:
+    """J7: a warning first, the wall later; the journal is whole, and better code goes on with it."""
+
+    class Grows(DurableActor[int], behaviour="grows"):
+        records_warn = 10
+        records_max = 20
+
+        @histrio.handler(int)
+        async def take(self, number: int) -> None:
+            """Nothing."""
+
+    stored = Stored()
+    reports: list[PastTooLong] = []
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            hear_reports(tree, lambda error: reports.append(error) if isinstance(error, PastTooLong) else None)
+            grows = await tree.spawn(Grows, name="grows")
+            for number in range(30):
+                await grows.tell(number)
+            await histrio_sleep()
+            assert tree.states() == {"/grows": "quarantined"}
+
+    in_virtual_time(main)
+    assert len(reports) == 2
+    assert "has 10 records since its beginning; at 20 it will be stopped" in str(reports[0])
+    assert len(stored.read("/grows", 0)) == 20
