@@ -34,6 +34,16 @@ async def wake_many() -> None:
             nursery.start_soon(trio.sleep, 1, name=f"task {number}")
 
 
+async def wait_for_one_event() -> None:
+    """Many tasks wait for it."""
+    event = trio.Event()
+    async with trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(event.wait, name=f"task {number}")
+        await trio.sleep(1)
+        event.set()
+
+
 class Ring:
     """Part of a cycle, so only a collection frees it."""
 
@@ -74,6 +84,7 @@ PROGRAMS: Final[dict[str, Program]] = {
     "cancel order": cancel_many,
     "deadline order": wake_many,
     "collection": drop_cycles,
+    "event order": wait_for_one_event,
     "generators": leave_generators,
 }
 

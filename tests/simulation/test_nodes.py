@@ -211,6 +211,20 @@ def test_a_tell_that_cannot_be_copied_is_a_dead_letter() -> None:
     assert simulate(main).value == 0
 
 
+def test_what_comes_to_a_machine_that_has_stopped_harms_nobody() -> None:
+    """D4: a message that is on its way when its machine stops is lost."""
+
+    async def main(world: World) -> None:
+        store, _ = await pair(world)
+        far = await world.node("b").ref(store)
+        await far.tell(5)
+        await world.node("a").stop()
+
+    late = Faults(net=NetFaults(delay_max_s=5))
+    report = explore(main, count("explored_schedules"), faults=late)
+    assert not report.failed, report.explanation
+
+
 def test_a_refusal_crosses() -> None:
     """A9, D4: whoever asks over the network is refused as one who is near."""
 

@@ -108,6 +108,10 @@ class Mailbox:
     def receive(self, src: str, message: object, reply: Reply | None) -> None:
         """Something has come."""
         path, packed = cast(_Letter, message)
+        if self._system.engine.closed is not None:
+            if reply is not None:
+                reply.error(Unreachable(f"{self._here.name} has stopped: no actor lives at {path}"))
+            return
         line = self._lines.setdefault((src, path), deque())
         line.append((packed, src, reply))
         if len(line) == 1:

@@ -55,7 +55,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-REMEDIES: Final = frozenset({"cancel order", "deadline order", "collection", "generators"})
+REMEDIES: Final = frozenset({"cancel order", "collection", "deadline order", "event order", "generators"})
 """What makes a run repeatable besides the choice of its steps. Tests switch each off, to see that it is needed."""
 
 _CLOSINGS_MAX: Final = 100  # times that a task of an abandoned run may refuse to end
@@ -341,6 +341,19 @@ def _in_order(real: Callable[..., Any]) -> Callable[..., Any]:
     return status
 
 
+def _first_come(real: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Instead of `Event.wait`: those who wait for an event are woken in the order in which they came."""
+
+    async def wait(self: Any) -> None:
+        runner: Any = getattr(_TRIO.GLOBAL_RUN_CONTEXT, "runner", None)
+        io: object = None if runner is None else runner.io_manager
+        if type(io) is _NoIO and type(self._tasks) is set and "event order" not in io.steps.without:
+            self._tasks = OrderedSet(dict.fromkeys(self._tasks))
+        await real(self)
+
+    return wait
+
+
 def _without_io(real: Callable[[], Any]) -> Callable[[], Any]:
     """Instead of Trio's I/O manager, which opens three descriptors: none for a run that is to be simulated."""
 
@@ -390,6 +403,7 @@ _PARTS: Final = swapped(
     (_TRIO, _run.CancelStatus.__name__, _in_order),
     (_TRIO, "TheIOManager", _without_io),
     (_thread_cache, "THREAD_CACHE", _NoThreads),
+    (trio.Event, trio.Event.wait.__name__, _first_come),
 )
 _COLLECTION: Final = SharedChange(_hold_collection)
 _NOTHING: Final = SharedChange(lambda: lambda: None)

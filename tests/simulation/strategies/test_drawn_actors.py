@@ -3,6 +3,7 @@
 from typing import Final
 
 import attrs
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,6 +108,7 @@ def playing(game: list[tuple[Move, ...]]) -> Program:
     return main
 
 
+@pytest.mark.alarm(3_000)
 @settings(max_examples=count("actor_programs"))
 @given(games)
 def test_what_chance_finds_is_found(game: list[tuple[Move, ...]]) -> None:
