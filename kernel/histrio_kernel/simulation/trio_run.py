@@ -347,8 +347,9 @@ def _first_come(real: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable
     async def wait(self: Any) -> None:
         runner: Any = getattr(_TRIO.GLOBAL_RUN_CONTEXT, "runner", None)
         io: object = None if runner is None else runner.io_manager
-        if type(io) is _NoIO and type(self._tasks) is set and "event order" not in io.steps.without:
-            self._tasks = OrderedSet(dict.fromkeys(self._tasks))
+        waiting: Any = self._tasks
+        if type(io) is _NoIO and not isinstance(waiting, OrderedSet) and "event order" not in io.steps.without:
+            self._tasks = OrderedSet[Task](dict.fromkeys(waiting))
         await real(self)
 
     return wait
