@@ -21,6 +21,8 @@ import histrio
 import histrio.testing
 from histrio.testing import BrokenPromise, Faults, NotLinearizable, Report, World, crash_points, explore, replay
 
+pytestmark = pytest.mark.slow
+
 
 class Hasty(Store):
     """Acknowledges a write before the log has answered."""

@@ -19,6 +19,8 @@ import histrio
 import histrio.testing
 from histrio.testing import BrokenPromise, explore, replay, simulate
 
+pytestmark = pytest.mark.slow
+
 MISSING: Final = "what was accepted is in the ledger"
 TWO: Final = "of one child there are never two"
 BUDGET: Final = "the budget of the office is kept"

@@ -19,6 +19,8 @@ import histrio
 import histrio.testing
 from histrio.testing import BrokenPromise, World, explore, replay, simulate
 
+pytestmark = pytest.mark.slow
+
 
 class Hasty(Bank):
     """Says that it is prepared before its disk has it."""
