@@ -53,6 +53,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a module of actors, which is the current one."""
     (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "shop", raising=False)  # that of another file's tests, in the same process
     return tmp_path
 
 
