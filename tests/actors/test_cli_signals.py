@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,13 +50,14 @@ SHOP = """
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory with a module of actors, which is the current one."""
     (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "shop", raising=False)  # that of another file's tests, in the same process
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("shop", None)
 
 
 def histrio(shop: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
