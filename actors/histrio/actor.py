@@ -202,7 +202,8 @@ class Actor(Generic[M]):
         Its error fails the actor, unless somebody awaits the future when it ends. It is cancelled with the actor. It
         holds one of the `io_max` places for as long as it runs.
         """
-        return cell_of(self, "background").io_pool().start(afn, args, keep=True, background=True)
+        pool = cell_of(self, "background").io_pool()
+        return pool.start(self.io.real_or_fake(afn), args, keep=True, background=True)
 
     def promise(self) -> Promise[T]:
         """A future that this actor completes itself, by `set` or `fail`, from another handler (F9).

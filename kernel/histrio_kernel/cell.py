@@ -30,7 +30,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from histrio_kernel.engine import Engine
-from histrio_kernel.errors import ActorFailed, ActorStopped, Down, End, NoMoreMail, Reason
+from histrio_kernel.errors import ActorFailed, ActorStopped, Down, End, FutureCancelled, NoMoreMail, Reason
 from histrio_kernel.futures import ERROR, PENDING, VALUE, Future, Promise
 from histrio_kernel.gate import HALTED, KILLED
 from histrio_kernel.inbox import Inbox
@@ -194,6 +194,9 @@ class Cell(Incarnation):
     def fail(self, error: Exception) -> None:
         """`error` ends this incarnation. Of several the first is the reason, and none is lost."""
         if self.phase in ENDED:
+            return
+        if isinstance(error, FutureCancelled) and self.nursery is not None and self.nursery.cancel_scope.cancel_called:
+            self.cancelled()  # a consequence: what it awaited under a shield was cancelled with it
             return
         if self.failures is None:
             self.failures = []

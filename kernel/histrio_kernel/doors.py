@@ -73,7 +73,7 @@ class Io:
         if not callable(afn):
             raise TypeError(_not_callable(self._pool.owner.path, afn))
         if self._replaced:
-            afn = cast("Callable[[*Ts], Awaitable[T]]", self._replaced.get(afn, afn))
+            afn = self.real_or_fake(afn)
         period = None if within is None else self._period_of(within)
         if retry is None and timeout_s is None:
             return self._pool.start(afn, args, keep=keep, period=period)
@@ -81,6 +81,10 @@ class Io:
             raise ValueError(f"{self._pool.owner.path}: timeout_s is {timeout_s!r}; it must be seconds, 0 or more")
         attempts = _Attempts(self._pool, afn, args, retry, timeout_s)
         return cast(Future[T], self._pool.start(attempts.run, (), keep=keep, label=afn, period=period))
+
+    def real_or_fake(self, afn: Callable[[*Ts], Awaitable[T]]) -> Callable[[*Ts], Awaitable[T]]:
+        """What is called for *afn*: itself, or what a simulated world has put in its place."""
+        return cast("Callable[[*Ts], Awaitable[T]]", self._replaced.get(afn, afn)) if self._replaced else afn
 
     def thread(self, fn: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
         """Run the synchronous `fn(*args)` in a worker thread. A cancelled await waits until it returns."""

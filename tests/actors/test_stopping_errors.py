@@ -99,3 +99,27 @@ async def test_files_are_closed_with_the_system(how: str, tmp_path: Path) -> Non
 
     assert scope.cancelled_caught == (how == "cancel")
     assert descriptors_of(path) == 0
+
+
+class Shields(histrio.Actor[str]):
+    """Lets nobody interrupt what it does at its end, and takes too long for that."""
+
+    shutdown_s = 2
+
+    async def stopped(self, reason: histrio.Reason) -> None:
+        with trio.CancelScope(shield=True):
+            await self.io(trio.sleep, 30)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_what_waits_under_a_shield_is_killed_all_the_same(how: str, autojump_clock: MockClock) -> None:
+    """A10, E4: that an operation was cancelled with its actor is no failure of it, though a shield lets the await see that."""
+    async with histrio.open_system() as system:
+        shields = await system.spawn(Shields)
+        down = shields.monitor()
+        shields.control.stop()
+        await trio.sleep(1)
+        if how == "kill":
+            shields.control.kill("now")
+
+        assert (await down).reason.end is histrio.End.KILLED

@@ -138,8 +138,8 @@ def test_a_loss_is_found(loss: str) -> None:
 def test_it_is_a_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`python -m` explores it, cuts its power, and prints both reports; here the first of fewer schedules."""
 
-    def explore_little(main: Callable[[World], Awaitable[object]], _: int, *, strategy: str, faults: Faults) -> Report:
-        return explore(main, 3, strategy=strategy, faults=faults)
+    def explore_little(main: Callable[[World], Awaitable[object]], _: int, *, faults: Faults) -> Report:
+        return explore(main, 3, faults=faults)
 
     monkeypatch.setattr(histrio.testing, "explore", explore_little)
     monkeypatch.delitem(sys.modules, kv_store.__name__)

@@ -112,6 +112,7 @@ def explore(
 
     Raises:
         Nondeterministic: one schedule, run twice, led to two runs; see the text for what to do.
+        NotSealed: an actor says `sealed = True` and shares something that can change; the text says what and where.
 
     Examples:
         >>> import trio

@@ -50,6 +50,7 @@ class World:
         self.notes: Final[list[object]] = []
         self._nodes: Final = nodes
         self._machine: Final = nodes.own
+        self._faults_are_over = False
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -102,7 +103,7 @@ class World:
         try:
             yield
         finally:
-            self.simulation.faults = before
+            self.simulation.faults = before and not self._faults_are_over
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ class World:
         Raises:
             BrokenPromise: it did not.
         """
-        self.simulation.faults = False
+        self._faults_are_over, self.simulation.faults = True, False
         self._nodes.links.heal()
         self._nodes.calm()
         came = trio.Event()
@@ -193,7 +194,10 @@ class World:
         raise LookupError(f"no actor lives at {ref.path}: it has ended, or its machine is down")
 
     def replace(self, afn: Callable[..., Awaitable[T]], fake: Callable[..., Awaitable[T]]) -> None:
-        """From now on `self.io(afn, ...)` calls *fake* instead, on every machine: for what reaches the real world."""
+        """From now on `self.io(afn, ...)` and `self.background(afn, ...)` call *fake* instead, on every machine.
+
+        It is meant for what reaches the real world.
+        """
         self._nodes.replaced[afn] = fake
 
 

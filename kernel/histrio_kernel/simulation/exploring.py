@@ -11,7 +11,7 @@ import attrs
 from outcome import Error, Value
 
 from histrio_kernel.simulation.choices import Strategy, Taught, Walk, departures
-from histrio_kernel.simulation.errors import Nondeterministic
+from histrio_kernel.simulation.errors import Nondeterministic, NotSealed
 from histrio_kernel.simulation.ran import Ran
 from histrio_kernel.simulation.shrinking import Shrinker
 from histrio_kernel.simulation.tokens import Schedule
@@ -92,6 +92,7 @@ class Search:
 
         Raises:
             Nondeterministic: a run did not repeat itself.
+            NotSealed: an actor is not what it says of itself.
         """
         while self.runs < self._schedules and (self._until is None or monotonic() < self._until):
             walk = self._strategy.walk(self.runs, self._seed)
@@ -106,6 +107,8 @@ class Search:
             self._strategy.learn(Taught(ran.tape, failed))
             if self._on_run is not None:
                 self._on_run(self.runs)
+            if isinstance(ran.outcome, Error) and isinstance(ran.outcome.error, NotSealed):
+                raise ran.outcome.error  # of the search itself: no schedule shows it to whoever does not look for it
             if failed or self.runs % _TWICE_EVERY == 1:
                 self._again(ran, seed)
             if failed:

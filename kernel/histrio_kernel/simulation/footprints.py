@@ -81,6 +81,8 @@ class Footprints(trio.abc.Instrument):
         self.assumed: Final[dict[str, None]] = {}
         self.paced = self.reduced = False
         self._seals: Final = Seals()
+        self._sent_by_sealed: Final[dict[int, object]] = {}
+        """What sealed actors have sent, by its id, which it keeps."""
         self._owners: Final[dict[Task, str | None]] = {}
         self._rules: Final[dict[type, Whose]] = {}
         self._engines: Final[list[Any]] = []
@@ -296,15 +298,19 @@ class Footprints(trio.abc.Instrument):
         """Somebody sends something to an actor."""
         ref = frame.f_locals["self"]
         self._touch(ref.path)
-        owner = getattr(ref._inbox.taker, "owner", None)
-        if self._owner is not None or (owner is not None and owner.settings.sealed):
-            self._check(ref.path, frame.f_locals["message"], "a message to it")
+        message = frame.f_locals["message"]
+        if self._owner is not None:
+            self._sent_by_sealed[id(message)] = message
+        if self._owner is not None or _is_sealed(ref._inbox):
+            self._check(ref.path, message, "a message to it")
 
     def _replied(self, frame: FrameType) -> None:
-        """An actor answers."""
-        path = frame.f_locals["self"].inbox.path
+        """An actor answers; what it shares by that concerns the two of them."""
+        ask = frame.f_locals["self"]
+        path = ask.inbox.path
         self._touch(path)
-        self._check(path, frame.f_locals["value"], "its reply")
+        if _is_sealed(ask.inbox) or self._sent_by_sealed.pop(id(ask.message), None) is not None:
+            self._check(path, frame.f_locals["value"], "its reply")
 
     def _check_class(self, cls: type, whose: str) -> None:
         if cls not in self._sealed:
@@ -382,6 +388,12 @@ _LOOKS: Final[dict[int, _Look | None]] = {}
 """What is done when some code is called, by its id, which is quicker than itself."""
 _CODES: Final[dict[int, CodeType]] = {}
 """That code, so that no other gets its id."""
+
+
+def _is_sealed(inbox: Any) -> bool:
+    """Whether the actor behind it says so of itself."""
+    owner = getattr(inbox.taker, "owner", None)
+    return owner is not None and bool(owner.settings.sealed)
 
 
 def _observes(task: Task) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.strategies.sealed_actors import Go, Program, lost_update_fixed, search_world
 
 import histrio
-from histrio.testing import World
+from histrio.testing import World, explore
 from histrio_kernel.simulation.errors import NotSealed
 from histrio_kernel.simulation.sealed import Seals
 from histrio_kernel.simulation.strategies.exhaustive import Exhaustive
@@ -109,6 +109,37 @@ class RepliesLoosely(histrio.Actor[Question]):
         return [1]
 
 
+class Lists(histrio.Actor[Question]):
+    """Says nothing of itself, and answers with a list."""
+
+    async def receive(self, message: Question) -> list[int]:
+        return [1]
+
+
+class AsksLoosely(histrio.Actor[Go]):
+    """Says that it is sealed, and asks for a list."""
+
+    sealed = True
+
+    def __init__(self, other: histrio.Ref[Question]) -> None:
+        self.other: Final = other
+
+    async def receive(self, message: Go) -> None:
+        await self.other.ask(Question())
+
+
+async def is_answered_loosely(world: World) -> None:
+    """A sealed actor is answered with a list by one that is not."""
+    ref = await world.spawn(AsksLoosely, await world.spawn(Lists))
+    ref.tell_nowait(Go())
+    await world.settle()
+
+
+async def asks_who_is_not_sealed(world: World) -> None:
+    """Nobody here says anything of himself."""
+    assert await (await world.spawn(Lists)).ask(Question()) == [1]
+
+
 class ClosesOver(Sealed):
     @staticmethod
     def make() -> type[Sealed]:
@@ -156,6 +187,7 @@ BREACHES: Final[dict[str, tuple[Program, str]]] = {
     "a message": (telling(Sealed, Loose()), r"a message to it is a .*Loose, which can change"),
     "inside a message": (telling(Sealed, Parcel((1, [2]))), r"a message to it.inside\[1\] is a builtins.list"),
     "a reply": (asks_loosely, r"its reply is a builtins.list"),
+    "an answer to it": (is_answered_loosely, r"its reply is a builtins.list"),
     "what it closes over": (
         telling(ClosesOver.make(), Go()),
         r"inside, which .*receive closes over, is a builtins.dict",
@@ -207,6 +239,14 @@ def test_who_is_not_sealed_may_share() -> None:
 
     assert searched.error is None
     assert searched.values == {1, 2}
+
+
+@pytest.mark.parametrize("strategy", ["mix", "exhaustive"])
+def test_explore_says_who_is_not_sealed(strategy: str) -> None:
+    """D3: a breach is told as what it is, by whatever strategy meets it; who says nothing of himself may answer anything."""
+    with pytest.raises(NotSealed, match=r"its reply is a builtins.list"):
+        explore(is_answered_loosely, 40, strategy=strategy)
+    assert not explore(asks_who_is_not_sealed, 40, strategy=strategy).failed
 
 
 CAN_CHANGE: Final[list[object]] = [
