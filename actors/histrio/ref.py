@@ -442,4 +442,4 @@ def _name_of(child: Spec[N] | Ref[N] | str) -> str:
     return child.name
 
 
-register_ref(Ref, lambda ref: ref.path)
+register_ref(Ref, lambda ref: ref.path, lasts=False)

@@ -270,6 +270,10 @@ class Net(Protocol):
 class Driver(Protocol):
     """One world: all that reaches outside passes through it."""
 
+    def wall(self) -> float:
+        """The time of day, in seconds since 1970, as far as this world knows it."""
+        ...
+
     @property
     def clock(self) -> Clock:
         """Time."""

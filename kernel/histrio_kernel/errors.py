@@ -37,6 +37,7 @@ __all__ = [
     "StuckActor",
     "SystemFailed",
     "Unbound",
+    "first_of_group",
     "raise_interrupt",
     "shown",
     "split_cancelled",
@@ -289,6 +290,13 @@ class HeldLoop(HistrioError):
         self.seconds: Final = seconds
         self.stack: Final = stack
         super().__init__(text)
+
+
+def first_of_group(error: BaseException) -> BaseException:
+    """The first of a group of errors, and of the groups in it; an error that is no group is itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 def told(error: BaseException) -> str:

@@ -54,7 +54,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory with a module of actors, which is the current one."""
     (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.delitem(sys.modules, "shop", raising=False)  # that of another file's tests, in the same process
     yield tmp_path
     sys.modules.pop("shop", None)

@@ -52,6 +52,9 @@ class World:
         self._chance: Final[Random] = random.Random(1) if chance is None else chance
         self.calls: Final[list[str]] = []
 
+    def wall(self) -> float:
+        return self._real.wall()
+
     @property
     def clock(self) -> Clock:
         return self._clock

@@ -8,12 +8,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-import attrs
 import trio
 from trio.testing import MockClock
 
 import histrio
-from histrio.durable import DurableActor, DurableTree, open_tree, this_effect
+from histrio.durable import DurableTree, open_tree, this_effect
 from histrio_kernel.journal.codec import shown
 from histrio_kernel.journal.memory import MemoryJournal
 from histrio_kernel.journal.record import Record
@@ -28,14 +27,6 @@ OF_CRASHES: Final = frozenset({Kind.CRASH, Kind.RESTART})
 
 class PowerCut(Exception):
     """The process is gone."""
-
-
-@attrs.frozen
-class Done:
-    """What an effect did, for whoever counts."""
-
-    key: str
-    attempt: int
 
 
 class Ledger:
@@ -123,10 +114,3 @@ def hear_reports(tree: DurableTree, hear: Callable[[histrio.HistrioError], objec
         hear(error)
 
     tree.system.engine.on_report = on_report
-
-
-class Silent(DurableActor[str]):
-    """Takes words, and does nothing."""
-
-    async def receive(self, message: str) -> None:
-        """Nothing."""

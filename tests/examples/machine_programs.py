@@ -78,6 +78,9 @@ class MemoryWorld:
         self._real: Final = RealDriver()
         self.net: Final = MemoryTcp()
 
+    def wall(self) -> float:
+        return self._real.wall()
+
     @property
     def clock(self) -> Clock:
         return self._real.clock

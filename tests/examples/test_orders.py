@@ -63,21 +63,22 @@ class Shop:
         assert process.wait() == 0, printed
         return printed
 
-    def records(self) -> dict[str, list[Record]]:
-        """What is in the journal, by path."""
+    def read(self) -> tuple[str, dict[str, list[Record]]]:
+        """The identity of the journal, and what is in it, by path."""
 
-        async def read() -> dict[str, list[Record]]:
+        async def read() -> tuple[str, dict[str, list[Record]]]:
             async with open_sqlite(self.journal, readonly=True) as journal:
-                return {row.path: list(await journal.records(row.path)) for row in await journal.actors()}
+                rows = await journal.actors()
+                return journal.identity, {row.path: list(await journal.records(row.path)) for row in rows}
 
         return trio.run(read)
 
-    def traces(self) -> dict[str, list[tuple[str, str, bytes]]]:
-        """What each order did: kind, key and digest, without what tells of crashes, of time, and of second attempts."""
-        found = self.records()
+    def traces(self) -> dict[str, list[tuple[str, str, str]]]:
+        """What each order did: kind, key and payload, without what tells of crashes, of time, and of which journal this is."""
+        identity, found = self.read()
         return {
             path: [
-                (each.kind.name, each.key, b"" if each.kind is Kind.TIMER else each.digest)
+                (each.kind.name, each.key, "" if each.kind is Kind.TIMER else shown(each.payload).replace(identity, ""))
                 for each in records
                 if each.kind not in NOT_COMPARED
             ]
@@ -136,14 +137,16 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path: Path, 
             kills += 1
         shop.run()
         assert shop.traces() == traces, told(shop)
-        look_at(shop.outside(), shop.records())
+        look_at(shop.outside(), *shop.read())
     show(f"J3: the order workflow was killed {kills} times in {rounds} rounds; each ended as if it had not been")
 
 
-def look_at(outside: list[dict[str, object]], records: dict[str, list[Record]]) -> None:
+def look_at(outside: list[dict[str, object]], identity: str, records: dict[str, list[Record]]) -> None:
     """Each key was asked for as often as its mode allows."""
     asked = Counter((str(each["what"]), str(each["key"])) for each in outside)
-    uses = {f"{path}/{each.key}" for path, those in records.items() for each in those if each.kind is Kind.USE}
+    uses = {
+        f"{identity}{path}/{each.key}" for path, those in records.items() for each in those if each.kind is Kind.USE
+    }
     assert {key for _, key in asked} <= uses, "what was done is in the journal"
     assert max((number for (what, _), number in asked.items() if what == "mail"), default=0) <= 1
     charged = {key for what, key in asked if what == "charge"}
@@ -154,7 +157,7 @@ def told(shop: Shop) -> str:
     """The records, in words."""
     return "\n".join(
         f"{path} {each.seq} {each.kind.name} {each.key} {shown(each.payload) if each.payload else ''}"
-        for path, records in shop.records().items()
+        for path, records in shop.read()[1].items()
         for each in records
         if "order#" in path
     )

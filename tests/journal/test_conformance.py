@@ -7,13 +7,16 @@ from pathlib import Path
 
 import attrs
 import pytest
+import trio
 from tests.journal.keepers import in_a_log, in_memory, in_sqlite
 
 from histrio.testing import World, simulate
 from histrio.testing.journal_conformance import CHECKS, Keeper, check_journal
 from histrio_kernel.journal.errors import SeqConflict
+from histrio_kernel.journal.logged import open_logged
 from histrio_kernel.journal.memory import MemoryJournal
 from histrio_kernel.journal.record import Record
+from histrio_kernel.journal.sqlite import open_sqlite
 from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Mail
 from histrio_kernel.journal.stored import Stored
 from histrio_kernel.real.disk import RealDisk
@@ -63,12 +66,17 @@ class Bent:
     bend: Callable[[Batch], Sequence[Batch]] = lambda batch: [batch]
     bend_mail: Callable[[Sequence[Mail]], Sequence[Mail]] = list
     swallow: bool = False
+    another_each_time: bool = False
 
     async def __aenter__(self) -> Bent:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    @property
+    def identity(self) -> str:
+        return f"{self.inner.identity}{id(self) if self.another_each_time else ''}"
 
     async def commit(self, batch: Batch) -> Sequence[Record]:
         stored: list[Record] = []
@@ -126,6 +134,7 @@ MISTAKES: dict[str, Callable[[Stored], Bent]] = {
     "rows are lost": lambda stored: Bent(MemoryJournal(stored), without(lambda batch: attrs.evolve(batch, actors=()))),
     "mail in another order": lambda stored: Bent(MemoryJournal(stored), bend_mail=lambda mail: mail[::-1]),
     "no word of a conflict": lambda stored: Bent(MemoryJournal(stored), swallow=True),
+    "another each time": lambda stored: Bent(MemoryJournal(stored), another_each_time=True),
     "nothing is kept": lambda _: Bent(MemoryJournal()),
 }
 
@@ -150,3 +159,19 @@ async def test_what_bends_nothing_passes() -> None:
         return Keeper(open=lambda: Bent(MemoryJournal(stored)))
 
     await check_journal(make)
+
+
+def test_no_two_have_one_identity(tmp_path: Path) -> None:
+    """J6: keys begin with it, so a journal that is begun anew repeats none."""
+
+    async def identities() -> set[str]:
+        found: set[str] = set()
+        for number in range(3):
+            async with open_sqlite(tmp_path / f"{number}.db") as journal:
+                found.add(journal.identity)
+            async with open_logged(RealDisk(), str(tmp_path / f"{number}.log")) as journal:
+                found.add(journal.identity)
+            found.add(MemoryJournal().identity)
+        return found
+
+    assert len(trio.run(identities)) == 9

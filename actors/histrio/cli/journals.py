@@ -6,7 +6,6 @@ import argparse
 import base64
 import difflib
 import json
-import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import attrs
 from histrio.cli.command import TOOL_EXITS, Command, Refused, say
 from histrio.cli.compacting import compact
 from histrio.cli.journal_file import Row, reading, rows
+from histrio.cli.numbers import days
 from histrio.cli.printing import columns, print_lines, when
 from histrio.cli.verifying import faults
 from histrio_kernel.errors import HistrioError
@@ -174,18 +174,8 @@ def _verify(given: argparse.Namespace) -> int:
 
 def _add_compact(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--keep-days", metavar="N", type=_days, default=0.0, help="keep what has ended in the last N days (default: 0)"
+        "--keep-days", metavar="N", type=days, default=0.0, help="keep what has ended in the last N days (default: 0)"
     )
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = math.nan
-    if not days >= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days, 0 or more")
-    return days
 
 
 def _compact(given: argparse.Namespace) -> int:

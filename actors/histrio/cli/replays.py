@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import trio
@@ -14,6 +14,7 @@ import trio
 from histrio.cli.command import TOOL_EXITS, Command, Refused, say
 from histrio.cli.journal_file import reading
 from histrio.cli.journals import add_journal_argument, check_path, usable
+from histrio.cli.numbers import positive_seconds
 from histrio.cli.printing import in_a_line, print_lines
 from histrio.cli.target import import_named
 from histrio.durable.dry import SECONDS_MAX, Replayed, replay
@@ -39,20 +40,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds-max",
         metavar="S",
-        type=_seconds,
+        type=positive_seconds,
         default=SECONDS_MAX,
         help="so long the past of one actor may take to be done again (default: %(default)g)",
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, more than 0")
-    return seconds
 
 
 def _imported(module: str) -> None:
@@ -61,7 +52,7 @@ def _imported(module: str) -> None:
         import_named(module)
 
 
-def _done_again(records: Sequence[Record], at: int | None, seconds_max: float) -> Replayed:
+def _done_again(tables: Tables, records: Sequence[Record], at: int | None, seconds_max: float) -> Replayed:
     """What has become of it; what the actor prints goes to stderr, too.
 
     Raises:
@@ -69,7 +60,7 @@ def _done_again(records: Sequence[Record], at: int | None, seconds_max: float) -
     """
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            return trio.run(replay, records, at, seconds_max)
+            return trio.run(partial(replay, records, at, seconds_max, identity=tables.identity()))
         except BaseExceptionGroup as group:
             if group.subgroup(KeyboardInterrupt) is None:
                 raise
@@ -108,7 +99,7 @@ class _Checks:
         records: Sequence[Record] = ()
         try:
             records = tables.read(path, 0)
-            error = _done_again(records, None, self._given.seconds_max).error
+            error = _done_again(tables, records, None, self._given.seconds_max).error
         except (JournalDamaged, ValueError) as damage:
             error = damage
         if error is None:
@@ -134,12 +125,13 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
 def _inspect(given: argparse.Namespace) -> int:
     with reading(given.journal) as connection:
         check_path(connection, given.path)
-        records = Tables(connection).read(given.path, 0)
-    _imported(given.module)
-    try:
-        seen = _done_again(records, given.at, given.seconds_max)
-    except ValueError as error:
-        raise Refused(str(error)) from error
+        tables = Tables(connection)
+        records = tables.read(given.path, 0)
+        _imported(given.module)
+        try:
+            seen = _done_again(tables, records, given.at, given.seconds_max)
+        except ValueError as error:
+            raise Refused(str(error)) from error
     if seen.error is not None:
         say(in_a_line(_told(seen.path, seen.error)))
         return 1

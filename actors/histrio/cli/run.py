@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final, final
@@ -14,6 +13,7 @@ from outcome import acapture
 
 from histrio.actor import Actor
 from histrio.cli.command import Command, say
+from histrio.cli.numbers import seconds
 from histrio.cli.stopping import Stopping
 from histrio.cli.target import Target, load
 from histrio.system import System, open_system
@@ -37,7 +37,7 @@ def add_actor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("actor", metavar="module:Actor", help="an actor class, or a functools.partial of one")
     parser.add_argument("--name", metavar="N", type=_name, help="its name (default: the class's, in small letters)")
     parser.add_argument(
-        "--grace", metavar="S", type=_seconds, help="seconds that stopping may take (default: the actor's shutdown_s)"
+        "--grace", metavar="S", type=seconds, help="seconds that stopping may take (default: the actor's shutdown_s)"
     )
 
 
@@ -45,16 +45,6 @@ def _name(text: str) -> str:
     if not text or "/" in text or "#" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is no name: a name is not empty and has no '/' or '#'")
     return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds >= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, 0 or more")
-    return seconds
 
 
 def _run(given: argparse.Namespace) -> int:

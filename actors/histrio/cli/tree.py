@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Final, final
 import trio
 
 from histrio.cli.command import Command
+from histrio.cli.numbers import positive_seconds
 from histrio.cli.run import Service, add_actor_arguments, serve, set_up_logging
 from histrio.cli.screen import Line, Screen, screen
 from histrio.cli.target import load
@@ -44,7 +44,11 @@ _PAUSE_S: Final = 0.05  # between two looks whether all have started
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_actor_arguments(parser)
     parser.add_argument(
-        "--every", metavar="S", type=_period, default=1.0, help="seconds from one tree to the next (default: 1)"
+        "--every",
+        metavar="S",
+        type=positive_seconds,
+        default=1.0,
+        help="seconds from one tree to the next (default: 1)",
     )
     parser.add_argument("--once", action="store_true", help="show the tree when everything has started, then stop")
     parser.add_argument(
@@ -54,16 +58,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=bound("children_shown_max"),
         help="of each actor show so many children, and how many there are besides (default: %(default)s)",
     )
-
-
-def _period(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, more than 0")
-    return seconds
 
 
 def _count(text: str) -> int:

@@ -24,6 +24,7 @@ from trio.lowlevel import Abort, Task, current_task, reschedule
 from histrio.durable.errors import NotRecorded
 from histrio.durable.recorded import Recorded, is_recorded
 from histrio_kernel.futures import HOLDERS, Future, Holder, RaiseCancel
+from histrio_kernel.journal.record import Record
 from histrio_kernel.parking import request
 
 __all__ = ["Activation", "Owner"]
@@ -71,15 +72,17 @@ class Activation(Holder):
     """A handler that has begun.
 
     Attributes:
-        scope: the `seq` of the record that began it.
+        scope: the number of the record that began it, not counting those that tell of crashes.
+        record: that record.
         made: how many futures it has made.
+        patches: what it was told of changes of its code, by their names.
+        waits_for: what it waits for now, or did last; None before.
         outcome: what its handler returned or raised; None before, and if it was ended.
     """
 
     __slots__ = (
         "_body",
         "_cancel_scope",
-        "_future",
         "_killed",
         "_struck",
         "_task",
@@ -87,12 +90,18 @@ class Activation(Holder):
         "life",
         "made",
         "outcome",
+        "patches",
+        "record",
         "request",
         "scope",
+        "waits_for",
     )
 
-    def __init__(self, life: Owner, scope: int, body: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, life: Owner, scope: int, record: Record, body: Callable[[], Awaitable[object]]) -> None:
         self.scope: Final = scope
+        self.record: Final = record
+        self.patches: Final[dict[str, bool]] = {}
+        self.waits_for: Future[object] | None = None
         self.made = 0
         self.outcome: Outcome[object] | None = None
         self.request = request(self.abort)
@@ -101,7 +110,6 @@ class Activation(Holder):
         self._task: Task | None = None
         self._cancel_scope: Final = trio.CancelScope()
         self._killed = self._struck = False
-        self._future: Future[object] | None = None
         self._unseen: Final[list[Recorded[object]]] = []
 
     async def run(self) -> None:
@@ -159,10 +167,10 @@ class Activation(Holder):
         if not is_recorded(future):
             raise NotRecorded(
                 f"{self.life.path} waits for {future!r}, whose outcome its journal does not know, so it could not be done "
-                "again. A durable handler waits for what it began itself: self.io(ref.ask, message), self.sleep(5), "
-                "self.ask(...)"
+                "again. A durable handler waits for what it began itself: self.io(ref.ask, message), self.sleep(5), or the "
+                "ask of a durable ref"
             )
-        self._future = future
+        self.waits_for = future
         future._attach(self)
         self.life.rests()
         return True
@@ -174,8 +182,8 @@ class Activation(Holder):
     def abort(self, raise_cancel: RaiseCancel) -> Abort:
         """Cancelled while it waits, by what ends it, or by a scope of its own, which is told as soon as it goes on."""
         self._struck = not self._killed
-        if self._future is not None:
-            self._future._detach(self)
+        if self.waits_for is not None:
+            self.waits_for._detach(self)
         return Abort.SUCCEEDED
 
     def check(self) -> None:

@@ -15,14 +15,13 @@ from functools import partial
 from random import Random
 from typing import ClassVar, Generic, Literal, TypeVar, TypeVarTuple, cast
 
-from histrio_kernel.journal.codec import encode
-from outcome import Value
-
 from histrio.durable.beginnings import Beginning
 from histrio.durable.behaviours import name_of, register, version_of
 from histrio.durable.deeds import Deeds
 from histrio.durable.effects import Mode
+from histrio.durable.recorded import Recorded
 from histrio.durable.refs import DurableRef
+from histrio.durable.stored import encode
 from histrio.durable.work import EffectOf
 from histrio.handlers import HandlerTable
 from histrio_kernel.errors import NotStarted, Refusal
@@ -114,7 +113,7 @@ class DurableActor(Generic[M]):
         return _life_of(self).book.chance
 
     def uuid(self) -> uuid.UUID:
-        """An id that nobody else has, and that is the same when it is asked for again."""
+        """An id that no other actor has drawn, of this journal or another, and that is the same when this is done again."""
         return uuid.UUID(int=self.random.getrandbits(128), version=4)
 
     # -- what a handler uses -----------------------------------------------------------------------------------------
@@ -139,19 +138,27 @@ class DurableActor(Generic[M]):
             args: what can be stored.
             mode: see `Mode`.
             reconcile: for AT_MOST_ONCE: finds out by the key, after a crash, what came of it; it returns or raises that.
-            retry: try again when it fails, see `histrio.Retry`.
+            retry: try again when it fails, see `histrio.Retry`; not with AT_MOST_ONCE.
             timeout_s: seconds that one attempt may take.
             name: what it is called in the journal; default: the name of *afn*.
 
         Raises:
             Unencodable: an argument cannot be stored; nothing was begun.
-            ValueError: *afn* has no name that will be the same tomorrow: give *name*.
+            ValueError: *afn* has no name that will be the same tomorrow: give *name*; or it is to happen at most once, and
+                to be tried again.
         """
         life = _life_of(self)
+        if retry is not None and mode is Mode.AT_MOST_ONCE:
+            raise ValueError(
+                f"{life.path}: what may happen at most once cannot be tried again: leave out retry, or mode"
+            )
         called = _name_of(self, afn, name)
         work = EffectOf(cast("Callable[..., Awaitable[object]]", afn), args, mode, reconcile, retry, timeout_s)
-        future = life.begins(Kind.USE, called, (called, mode.name, args), partial(life.host.begin_effect, life, work))
-        return cast("Future[T]", future)
+
+        def begin(future: Recorded[object]) -> None:
+            life.host.begin_effect(work, life.restarts - future.restarts + 1, future)
+
+        return cast("Future[T]", life.begins(Kind.USE, called, (called, mode.name, args), begin))
 
     def transact(self, fn: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts, name: str | None = None) -> Future[T]:
         """Have `fn(connection, *args)` change tables of your own in the journal's database: exactly once (J6).
@@ -165,7 +172,7 @@ class DurableActor(Generic[M]):
         """
         life = _life_of(self)
         called = _name_of(self, fn, name)
-        begin = partial(life.host.begin_transaction, life, lambda connection: fn(connection, *args))
+        begin = partial(life.host.begin_transaction, lambda connection: fn(connection, *args))
         return cast("Future[T]", life.begins(Kind.USE, called, (called, "TRANSACTION", args), begin))
 
     def sleep(self, seconds: float) -> Future[None]:
@@ -175,7 +182,7 @@ class DurableActor(Generic[M]):
     def sleep_until(self, at: float) -> Future[None]:
         """Complete when it is that time of day, in seconds since 1970."""
         life = _life_of(self)
-        future = life.begins(Kind.TIMER, f"time {at:.3f}", at, partial(life.host.begin_timer, life, at))
+        future = life.begins(Kind.TIMER, f"time {at:.3f}", at, partial(life.host.begin_timer, at))
         return cast("Future[None]", future)
 
     async def spawn(self, cls: Callable[[*Ts], DurableActor[N]], *args: *Ts, name: str | None = None) -> DurableRef[N]:
@@ -203,15 +210,12 @@ class DurableActor(Generic[M]):
         _life_of(self).finish(result)
 
     def patched(self, name: str) -> bool:
-        """Whether the new code is to be used: yes, unless this is the past of an actor that did without (J7).
+        """Whether the new code is to be used: yes, unless this handler has been here before, without it (J7).
 
-        `if self.patched("ask twice"): new() else: old()`. When no actor of before is left, the old way can go.
+        `if self.patched("ask twice"): new() else: old()`. A handler gets one answer for a name, however often it asks. When
+        the journal has no handler of before any more, the old way can go.
         """
-        life = _life_of(self)
-        if life.is_past and not life.is_next(Kind.MUTATION, f"patch {name}"):
-            return False
-        life.did(Kind.MUTATION, f"patch {name}", Value(True))
-        return True
+        return _life_of(self).patched(name)
 
     # ----------------------------------------------------------------------------------------------------------------
 

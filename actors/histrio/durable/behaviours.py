@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, TypeVarTuple, cast, f
 
 from histrio.durable.errors import UnknownBehaviour
 
-__all__ = ["ContinueAs", "behaviour_named", "name_of", "register", "version_of"]
+__all__ = ["ContinueAs", "behaviour_named", "find_behaviour", "name_of", "register", "version_of"]
 
 M = TypeVar("M")
 Ts = TypeVarTuple("Ts")
@@ -84,13 +84,18 @@ def version_of(cls: type[object]) -> int:
     return cast("type[_Behaviour]", cls).__histrio_behaviour_version__
 
 
+def find_behaviour(name: str) -> type[object] | None:
+    """The class of that name, if there is one."""
+    return _NAMES.get(name)
+
+
 def behaviour_named(name: str, path: str) -> Callable[..., Any]:
     """The class of that name.
 
     Raises:
         UnknownBehaviour: there is none.
     """
-    found = _NAMES.get(name)
+    found = find_behaviour(name)
     if found is None:
         raise UnknownBehaviour(
             f"{path} is a {name!r} in the journal, and no class of durable actors has that name. Import the module that "

@@ -29,6 +29,7 @@ class Book:
         path: of the actor.
         records: what is kept of it.
         now: gives the time of day.
+        identity: of the journal, so that no two draw the same.
 
     Attributes:
         cursor: where the past has come to; None if that is over.
@@ -41,6 +42,7 @@ class Book:
     """
 
     __slots__ = (
+        "_identity",
         "_now",
         "_random",
         "broken",
@@ -54,8 +56,9 @@ class Book:
         "seq",
     )
 
-    def __init__(self, path: str, records: Sequence[Record], now: Callable[[], float]) -> None:
+    def __init__(self, path: str, records: Sequence[Record], now: Callable[[], float], identity: str) -> None:
         self.path: Final = path
+        self._identity: Final = identity
         self.cursor: Cursor | None = Cursor(path, records)
         self.draft = Draft()
         self.input: Record | None = None
@@ -80,7 +83,7 @@ class Book:
     def chance(self) -> Random:
         """Chance that is the same when this step is made again."""
         if self._random is None:
-            self._random = Random(f"{self.path}/{self.scope}")
+            self._random = Random(f"{self._identity}{self.path}/{self.scope}")
         return self._random
 
     def take_input(self) -> Record:

@@ -13,18 +13,17 @@ from histrio.durable.activation import Activation
 from histrio.durable.beginnings import Beginning
 from histrio.durable.book import Book
 from histrio.durable.errors import NotRecorded
-from histrio.durable.items import Answer, Item, Message, Told
+from histrio.durable.items import Answer, Message, Told
 from histrio.durable.places import Host
 from histrio.durable.recorded import Recorded
-from histrio_kernel.errors import ActorStopped, End, HistrioError, Reason, told
+from histrio.durable.stored import encode, encode_outcome
+from histrio_kernel.errors import ActorStopped, End, HistrioError, Reason
 from histrio_kernel.futures import HOLDERS, Future, Pace, Telling
-from histrio_kernel.journal.codec import encode
-from histrio_kernel.journal.errors import Unencodable
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import Mail
 from histrio_kernel.signals import Kind
 
-__all__ = ["Deeds", "stored", "stored_error", "too_long"]
+__all__ = ["Deeds"]
 
 
 class Deeds:
@@ -34,7 +33,7 @@ class Deeds:
         book: where it is written.
         children: the paths of the children that it has spawned, in that order.
         futures: those that have no outcome yet, by id.
-        restarts: how often the actor has been made again.
+        restarts: how often the process of the actor has died.
         owed: who waits for the answer of which handler, as it stands in the journal.
         envelopes: those of them who are not durable; they wait while the actor is made again.
         born: how many children of each class there have been.
@@ -45,7 +44,7 @@ class Deeds:
     def __init__(self, host: Host, records: Sequence[Record]) -> None:
         self.host: Final = host
         self.path: Final = host.path
-        self.book: Final = Book(host.path, records, host.now)
+        self.book: Final = Book(host.path, records, host.now, host.identity)
         self.pace: Final = Pace()
         self.telling: Final[Telling] = deque()
         self.children: Final[dict[str, None]] = {}
@@ -54,12 +53,8 @@ class Deeds:
         self.owed: Final[dict[int, str]] = {}
         self.envelopes: Final[dict[int, Told]] = host.envelopes
         self.born: Final[dict[str, int]] = {}
-        self.result_wanted: Value[object] | None = None
+        self.result_wanted: Outcome[object] | None = None
         self.is_over = False
-
-    def put(self, item: Item) -> None:
-        """Something has come; it is the input of a step of its own."""
-        raise NotImplementedError
 
     def send(self, to: str, message: object) -> None:
         """Record a message."""
@@ -79,7 +74,7 @@ class Deeds:
 
     def join(self, to: str) -> Future[object]:
         """Record the wait for the end of another durable actor."""
-        return self.begins(Kind.JOIN, f"end of {to}", to, lambda future: self.host.begin_join(self, to, future))
+        return self.begins(Kind.JOIN, f"end of {to}", to, lambda future: self.host.begin_join(to, future))
 
     def begins(
         self, kind: Kind, about: str, payload: object, begin: Callable[[Recorded[object]], None]
@@ -92,6 +87,16 @@ class Deeds:
         if self.book.cursor is None:
             self.book.draft.after.append(future.begin_unless_done)
         return future
+
+    def patched(self, name: str) -> bool:
+        """Whether this handler does it the new way; one answer for each handler, whatever it waits for in between."""
+        patches = self._mine().patches
+        if name not in patches:
+            key = f"patch {name}"
+            patches[name] = not self.is_past or self._is_next(Kind.MUTATION, key)
+            if patches[name]:
+                self.did(Kind.MUTATION, key, True)
+        return patches[name]
 
     def did(self, kind: Kind, key: str, payload: object) -> Record:
         """Record something that has happened at once."""
@@ -123,8 +128,7 @@ class Deeds:
         """Whether the past is being done again."""
         return self.book.cursor is not None
 
-    def is_next(self, kind: Kind, key: str) -> bool:
-        """Whether the past goes on with that record."""
+    def _is_next(self, kind: Kind, key: str) -> bool:
         record = None if self.book.cursor is None else self.book.cursor.next
         return record is not None and (record.kind, record.key) == (kind, key)
 
@@ -179,17 +183,18 @@ class Deeds:
         if self.book.cursor is None:
             self.book.draft.sends.append(Mail(to, self.path, number, encode(what), self.host.now()))
 
-    def answer(self, scope: int, outcome: Outcome[object]) -> None:
-        """What the handler returned or refused goes to whoever asked."""
+    def answer(self, scope: int, outcome: Outcome[object]) -> bool:
+        """What the handler returned or refused goes to whoever asked; False if nobody did."""
         owed = self.owed.pop(scope, None)
         if owed is None:
-            return
+            return False
         sender, _, future = owed.partition("?")
-        record = self.book.emit(Kind.SEND, f"{owed}!", stored(outcome), scope)
+        record = self.book.emit(Kind.SEND, f"{owed}!", encode_outcome(outcome), scope)
         if sender:
             self._post(sender, record.seq, Answer(future, outcome))
         else:
             self.after_commit(lambda: self._reply(scope, outcome))
+        return True
 
     def _reply(self, scope: int, outcome: Outcome[object]) -> None:
         """To whoever is not durable, if it is there still."""
@@ -203,27 +208,3 @@ class Deeds:
         else:
             assert isinstance(outcome, Value)
             told.envelope.reply(outcome.value)
-
-
-def stored(outcome: Outcome[object]) -> bytes:
-    """An outcome; one that cannot be stored is an error that says so."""
-    try:
-        return encode(outcome)
-    except Unencodable as error:
-        return encode(Error(error))
-
-
-def stored_error(error: Exception) -> bytes:
-    """An error, or its text."""
-    try:
-        return encode(error)
-    except Unencodable:
-        return encode(told(error))
-
-
-def too_long(path: str, length: int, then: str) -> str:
-    """What is said of a past that grows."""
-    return (
-        f"{path} has {length:,} records since its beginning; {then}. Return ContinueAs(...) from a handler, or give it "
-        "snapshot_every with snapshot() and restore(), which roll the past up"
-    )

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, Never, cast, final
 
 import attrs
@@ -23,13 +23,12 @@ from histrio.durable.behaviours import name_of
 from histrio.durable.draft import Draft
 from histrio.durable.items import Told
 from histrio.durable.life import Life
-from histrio.durable.places import Inputs
 from histrio.durable.recorded import Recorded
 from histrio.durable.refs import DurableRef
 from histrio.durable.work import EffectOf
 from histrio.ref import Ref
 from histrio_kernel.combinators import _Combined
-from histrio_kernel.errors import ActorStopped, End, HistrioError, Reason
+from histrio_kernel.errors import ActorStopped, End, HistrioError, Reason, first_of_group
 from histrio_kernel.futures import PENDING, Future
 from histrio_kernel.journal.codec import shown
 from histrio_kernel.journal.cursor import INPUTS, is_early
@@ -39,8 +38,6 @@ from histrio_kernel.signals import Kind
 __all__ = ["SECONDS_MAX", "Replayed", "TookTooLong", "Waiting", "replay"]
 
 SECONDS_MAX: Final = 60.0
-
-_OF_CRASHES: Final = frozenset({Kind.RESTART, Kind.CRASH, Kind.CONTROL})
 
 
 class TookTooLong(HistrioError):
@@ -87,7 +84,9 @@ class Replayed:
     result: str | None = None
 
 
-async def replay(records: Sequence[Record], at: int | None = None, seconds_max: float = SECONDS_MAX) -> Replayed:
+async def replay(
+    records: Sequence[Record], at: int | None = None, seconds_max: float = SECONDS_MAX, *, identity: str = ""
+) -> Replayed:
     """Do it again, as far as the step that record *at* belongs to; default: all of it.
 
     The code of the actor runs, also that of its class and of what is made of stored values. Should that do by itself what it
@@ -97,24 +96,25 @@ async def replay(records: Sequence[Record], at: int | None = None, seconds_max: 
         records: what is kept of one actor.
         at: the `seq` of one of them.
         seconds_max: after so many seconds a handler that has not come back is given up.
+        identity: of the journal that they are from; chance depends on it.
 
     Raises:
         ValueError: there are no records, or none of that `seq`.
     """
     past = _until(records, at)
     path, seq = past[-1].path, past[-1].seq
-    host = _Nowhere(past)
+    host = _Nowhere(past, identity)
     error: Exception | None = None
     with trio.move_on_after(seconds_max) as scope:
         try:
             await host.life.run()
             host.take_down()
         except Exception as raised:
-            error = _only(raised)
+            error = cast("Exception", first_of_group(raised))
     if scope.cancelled_caught:
         error = TookTooLong(
             f"{path}: a handler has not come back within {seconds_max:g} s. It waits for what is not recorded: a durable "
-            "handler waits for self.io(...), self.sleep(...), self.ask(...)"
+            "handler waits for self.io(...), self.sleep(...), or the ask of a durable ref"
         )
     if error is None or isinstance(error, _PastIsOver):
         assert host.seen is not None, past
@@ -158,8 +158,10 @@ class _Nowhere:
         seen: what there was when the past was over.
     """
 
-    def __init__(self, past: Sequence[Record]) -> None:
+    def __init__(self, past: Sequence[Record], identity: str) -> None:
         self.envelopes: dict[int, Told] = {}
+        self.takes_snapshots = False
+        self.identity: Final = identity
         self._past: Final = past
         self.life: Final = Life(self, past)
         self.seen: Replayed | None = None
@@ -187,22 +189,9 @@ class _Nowhere:
         )
 
     def _waiting(self) -> Iterator[Waiting]:
-        began = self._began()
-        for scope, activation in self.life._activations.items():
-            record = began.get(scope)
-            handler = "a handler" if record is None else _handler(record)
-            yield Waiting(handler, 0 if record is None else record.seq, tuple(_awaited(activation)))
-
-    def _began(self) -> dict[int, Record]:
-        """The record that began each handler, by its scope: the count of records that tell of no crash."""
-        assert self.life.beginning is not None
-        count = self.life.beginning.count
-        began: dict[int, Record] = {}
-        for record in self._past:
-            if record.kind not in _OF_CRASHES:
-                count += 1
-                began[count] = record
-        return began
+        for activation in self.life.activations.values():
+            record = activation.record
+            yield Waiting(_handler(record), record.seq, tuple(_awaited(activation)))
 
     # -- what a life needs -------------------------------------------------------------------------------------------
 
@@ -230,7 +219,19 @@ class _Nowhere:
         Raises:
             ActorStopped: always.
         """
-        raise ActorStopped(path, Reason(End.STOPPED, "a past is done again, and nobody is there"))
+        raise _nobody(path)
+
+    def end_of(self, path: str) -> Future[object]:
+        """There is nobody here.
+
+        Raises:
+            ActorStopped: always.
+        """
+        raise _nobody(path)
+
+    def is_live(self, path: str) -> bool:
+        """Nobody has ended."""
+        return True
 
     def report(self, error: HistrioError) -> None:
         """It was told when it happened."""
@@ -239,27 +240,32 @@ class _Nowhere:
         """Never: nothing has begun."""
         _nothing_begins(record, call)
 
-    def begin_effect(self, life: Inputs, work: EffectOf, future: Recorded[object]) -> None:
+    def begin_effect(self, work: EffectOf, attempt: int, future: Recorded[object]) -> None:
         """Never: what begins is stored before."""
-        _nothing_begins(life, work, future)
+        _nothing_begins(work, attempt, future)
 
-    def begin_transaction(
-        self, life: Inputs, call: Callable[[sqlite3.Connection], object], future: Recorded[object]
-    ) -> None:
+    def begin_transaction(self, call: Callable[[sqlite3.Connection], object], future: Recorded[object]) -> None:
         """Never."""
-        _nothing_begins(life, call, future)
+        _nothing_begins(call, future)
 
-    def begin_timer(self, life: Inputs, at: float, future: Recorded[object]) -> None:
+    def begin_timer(self, at: float, future: Recorded[object]) -> None:
         """Never."""
-        _nothing_begins(life, at, future)
+        _nothing_begins(at, future)
 
-    def begin_join(self, life: Inputs, path: str, future: Recorded[object]) -> None:
+    def begin_join(self, path: str, future: Recorded[object]) -> None:
         """Never."""
-        _nothing_begins(life, path, future)
+        _nothing_begins(path, future)
 
     def begin_child(self, path: str) -> None:
         """Never."""
         _nothing_begins(path)
+
+    def keep(self, pending: Collection[str]) -> None:
+        """Nothing runs."""
+
+
+def _nobody(path: str) -> ActorStopped:
+    return ActorStopped(path, Reason(End.STOPPED, "a past is done again, and nobody is there"))
 
 
 def _nothing_begins(*what: object) -> Never:
@@ -275,8 +281,8 @@ def _handler(record: Record) -> str:
 
 
 def _awaited(activation: Activation) -> Iterator[str]:
-    if activation._future is not None:
-        yield from _leaves(activation._future)
+    if activation.waits_for is not None:
+        yield from _leaves(activation.waits_for)
 
 
 def _leaves(future: Future[object]) -> Iterator[str]:
@@ -308,10 +314,3 @@ def _repr(value: object) -> str:
         return repr(value)
     except Exception as error:  # whatever it is, the other attributes are to be seen
         return f"<{type(value).__qualname__}, whose repr raised {type(error).__name__}: {error}>"
-
-
-def _only(error: Exception) -> Exception:
-    """The first of those that came together."""
-    while isinstance(error, ExceptionGroup):
-        error = cast("ExceptionGroup[Exception]", error).exceptions[0]
-    return error

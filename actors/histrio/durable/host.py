@@ -2,41 +2,48 @@
 
 # Design note
 # -----------
-# Effects, timers and waits for others belong to one life, and are cancelled with it; the next one begins again what has no
-# outcome in the journal. Children live below the host, so they go on while their parent is made again.
+# Effects, timers and children are the host's: they go on while the object is made again, and the next one finds them by the
+# ids of its futures, which are the same. So that a handler fails is no reason to do anything twice; only that the process
+# dies is.
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 import attrs
 import trio
-from outcome import Error, Outcome, Value, acapture
-from trio.lowlevel import ParkingLot
+from outcome import Error, Outcome, Value
 
 from histrio.actor import Actor
 from histrio.durable.beginnings import Beginning
 from histrio.durable.draft import Draft
 from histrio.durable.effects import THIS_EFFECT, Effect, Mode
-from histrio.durable.errors import EffectUncertain, PastTooLong, Quarantined, TooManyCrashes, UnknownBehaviour
-from histrio.durable.items import Beat, Begin, Done, Letter, Told, Transact
-from histrio.durable.life import Life, StepFailed
-from histrio.durable.places import Inputs
+from histrio.durable.errors import (
+    BeginningFailed,
+    EffectUncertain,
+    PastTooLong,
+    Quarantined,
+    StepFailed,
+    TooManyCrashes,
+    UnknownBehaviour,
+)
+from histrio.durable.items import Beat, Begin, Done, Item, Letter, Told, Transact
+from histrio.durable.life import Life
 from histrio.durable.recorded import Recorded
+from histrio.durable.stored import encode
 from histrio.durable.work import EffectOf
 from histrio.messages import Envelope
 from histrio_kernel.driver import Driver
-from histrio_kernel.errors import ActorStopped, End, HistrioError, Reason
-from histrio_kernel.journal.codec import decode, encode
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, Reason
+from histrio_kernel.futures import Promise
 from histrio_kernel.journal.cursor import NonDeterminism
 from histrio_kernel.journal.errors import JournalDamaged, Undecodable
 from histrio_kernel.journal.record import Record
-from histrio_kernel.journal.store import ActorRow, Batch, Journal, Mail
+from histrio_kernel.journal.store import ActorRow, Batch, Journal
 
 __all__ = ["Host", "Tree"]
 
@@ -50,28 +57,28 @@ class Tree(Protocol):
         """The ref of a path."""
         ...
 
-    def begins(self, path: str) -> None:
-        """It is in the journal."""
+    def lives(self, host: Host) -> None:
+        """There is a host at its path."""
+        ...
+
+    def committed(self, batch: Batch) -> None:
+        """It is in the journal: know who lives, and bring the mail."""
         ...
 
     def rows_below(self, path: str) -> Sequence[ActorRow]:
         """Of all that live below an actor."""
         ...
 
-    def deliver(self, mail: Mail) -> None:
-        """It is in the journal: bring it to whom it is for."""
+    def is_live(self, path: str) -> bool:
+        """Whether an actor is in the journal, and has not ended."""
         ...
 
-    def lives(self, host: Host) -> None:
-        """From now on it takes mail."""
+    def is_over(self, path: str, outcome: Outcome[object]) -> None:
+        """It will not go on in this process."""
         ...
 
-    def has_ended(self, path: str, outcome: Outcome[object]) -> None:
-        """It has ended for good."""
-        ...
-
-    def when_ended(self, path: str, call: Callable[[Outcome[object]], None]) -> None:
-        """Call it when that actor has ended for good; now, if it has."""
+    def when_over(self, path: str, call: Callable[[Outcome[object]], None]) -> None:
+        """Call it when that actor will not go on; soon, if it is so already."""
         ...
 
     async def spawn_host(self, below: Host, path: str) -> None:
@@ -98,17 +105,19 @@ class Host(Actor[object]):
         self._beginning: Final = beginning
         self.life: Life | None = None
         self.began: Final = trio.Event()
-        """Set when its first record is in the journal, or its past has been done again."""
+        """Set when its first record is in the journal, or its past has been done again, or neither could be."""
+        self.failure: Exception | None = None
+        """Why it does not live."""
         self.envelopes: dict[int, Told] = {}
+        self.takes_snapshots = True
         self._quarantine: Quarantined | None = None
         self._told: Told | None = None
-        self._result: Outcome[object] | None = None
         self._crashes: Final[deque[float]] = deque()
-        self._taken: Final = ParkingLot()
+        self._running: Final[dict[str, trio.CancelScope]] = {}
+        """What runs for the actor, by the ids of its futures."""
+        self._left: Final[list[Item]] = []
+        """What has come while there was no life to take it."""
         self._nursery: trio.Nursery | None = None
-        self._work: trio.Nursery | None = None
-        self.failure: BaseException | None = None
-        """What it has failed with, if it has."""
         tree.lives(self)
 
     # -- what the system's actor does --------------------------------------------------------------------------------
@@ -123,23 +132,23 @@ class Host(Actor[object]):
                     await self._hand_on(await self.receive_next())
             except trio.EndOfChannel:
                 nursery.cancel_scope.cancel()
-        return None if self._result is None else self._result.unwrap()
+        return None
 
     async def _hand_on(self, envelope: Envelope[object]) -> None:
         """One message, until it is in the journal."""
-        self._told = told = Told(envelope, self._was_taken)
-        if self.life is not None:
-            self.life.put(told)
-        while self._told is told:
-            if self._quarantine is not None:
-                envelope.fail(self._quarantine)
-                self._was_taken()
-                break
-            await self._taken.park()
-
-    def _was_taken(self) -> None:
+        if self._quarantine is not None:
+            self._turn_away(envelope, self._quarantine)
+            return
+        taken: Promise[None] = self.promise()
+        self._told = told = Told(envelope, partial(_set, taken))
+        self.put(told)
+        await taken
         self._told = None
-        self._taken.unpark_all()
+
+    def _turn_away(self, envelope: Envelope[object], error: Quarantined) -> None:
+        envelope.fail(error)
+        if not envelope.is_ask:
+            self.system.engine.dead_letter(self._path, envelope.message, str(error))
 
     async def _live(self, everything: trio.CancelScope) -> None:
         """One life after the other."""
@@ -150,37 +159,45 @@ class Host(Actor[object]):
                     break
                 except StepFailed as failure:
                     self._count(failure)
+                except BeginningFailed as failed:
+                    self.failure = failed.error
+                    break
                 except (NonDeterminism, PastTooLong, UnknownBehaviour, Undecodable, JournalDamaged) as error:
                     self._put_in_quarantine(error)
                     await trio.sleep_forever()
             everything.cancel()
         except Exception as error:
             self.failure = error
+            self._tree.is_over(self._path, Error(ActorFailed(self._path, error)))
             raise
         finally:
             self.began.set()
 
     async def _live_once(self) -> None:
         journal = self._tree.journal
+        if self.life is not None:
+            self._left.extend(self.life.arrivals.left())
         records = await journal.records(self._path)
-        self.life = life = Life(self, records)
+        self.life = life = Life(self, records, again=self.life is not None)
+        for item in self._left:
+            life.arrivals.put(item)
+        self._left.clear()
         if not records:
             assert self._beginning is not None, self._path
-            life.put(Begin(self._beginning))
-        for mail in await journal.mail(self._path):
-            life.put(Letter(mail))
+            life.arrivals.put(Begin(self._beginning))
+        life.arrivals.load(await journal.mail(self._path))
         if self._told is not None:
-            life.put(self._told)
-        ended: Outcome[None] | None = None
-        async with trio.open_nursery() as work:
-            self._work = work
-            ended = await acapture(life.run)
-            work.cancel_scope.cancel()
-        assert ended is not None
-        ended.unwrap()
-        self._result = life.result
+            life.arrivals.put(self._told)
+        await life.run()
         assert life.result is not None
-        self._tree.has_ended(self._path, life.result)
+        self._tree.is_over(self._path, life.result)
+
+    def put(self, item: Item) -> None:
+        """Something has come to the actor."""
+        if self.life is not None and not self.life.is_over:
+            self.life.arrivals.put(item)
+        elif not isinstance(item, Told | Letter):  # those are given to the next life anyhow
+            self._left.append(item)
 
     def _count(self, failure: StepFailed) -> None:
         """One more crash.
@@ -210,8 +227,11 @@ class Host(Actor[object]):
             told.envelope.fail(self._quarantine)
         self.envelopes.clear()
         self.life = None
+        self.keep(())
         self.began.set()
-        self._taken.unpark_all()
+        if self._told is not None:
+            self._turn_away(self._told.envelope, self._quarantine)
+            self._told.taken()
 
     @property
     def quarantine(self) -> Quarantined | None:
@@ -229,22 +249,26 @@ class Host(Actor[object]):
     def _driver(self) -> Driver:
         return self.system.engine.driver
 
+    @property
+    def identity(self) -> str:
+        """Of the journal."""
+        return self._tree.journal.identity
+
     def now(self) -> float:
-        """The time of day; a driver that has its own says it by `wall()`."""
-        wall: Callable[[], float] = getattr(self._driver, "wall", time.time)
-        return wall()
+        """The time of day."""
+        return self._driver.wall()
 
     def dereference(self, path: str) -> object:
         """The ref of a path."""
         return self._tree.dereference(path)
 
+    def is_live(self, path: str) -> bool:
+        """Whether that actor has not ended."""
+        return self._tree.is_live(path)
+
     def report(self, error: HistrioError) -> None:
         """Tell whoever runs the system."""
         self._tree.report(error)
-
-    def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
-        """Run `call` later."""
-        return self.system.engine.after(seconds, call)
 
     async def commit(self, draft: Draft, incarnation: int) -> None:
         """Store a step, then let its messages go."""
@@ -252,10 +276,7 @@ class Host(Actor[object]):
             batch = self._batch(draft, incarnation)
             with trio.CancelScope(shield=True):
                 await self._tree.journal.commit(batch)
-            for path in (self._path, *(path for path, _ in draft.begins)):
-                self._tree.begins(path)
-            for mail in draft.sends:
-                self._tree.deliver(mail)
+            self._tree.committed(batch)
         self.began.set()
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
@@ -269,10 +290,10 @@ class Host(Actor[object]):
     def _batch(self, draft: Draft, incarnation: int) -> Batch:
         assert self.life is not None
         assert self.life.beginning is not None, self._path
-        own = attrs.evolve(row_of(self._path, self.life.beginning), state=draft.state, incarnation=incarnation)
+        own = attrs.evolve(row_of(self._path, self.life.beginning), incarnation=incarnation)
         rows = [own, *(row_of(path, beginning) for path, beginning in draft.begins)]
-        if draft.state == "ended":
-            rows += [attrs.evolve(row, state="ended") for row in self._tree.rows_below(self._path)]
+        if draft.state == "ended":  # and all below it
+            rows = [attrs.evolve(row, state="ended") for row in (*rows, *self._tree.rows_below(self._path))]
         return Batch(
             records=draft.records,
             actors=rows,
@@ -285,49 +306,54 @@ class Host(Actor[object]):
 
     # -- what its actor begins ---------------------------------------------------------------------------------------
 
-    def begin_effect(self, life: Inputs, work: EffectOf, future: Recorded[object]) -> None:
-        """Call it, and put its outcome."""
-        self._begin(life, future, partial(self._effect, life, work, future))
+    def begin_effect(self, work: EffectOf, attempt: int, future: Recorded[object]) -> None:
+        """Call it, and put its outcome; *attempt* is 1, and one more for each time that the process has died since."""
+        self._begin(future, partial(self._effect, work, attempt, future))
 
-    def begin_transaction(
-        self, life: Inputs, call: Callable[[sqlite3.Connection], object], future: Recorded[object]
-    ) -> None:
+    def begin_transaction(self, call: Callable[[sqlite3.Connection], object], future: Recorded[object]) -> None:
         """Make it, at a step of its own."""
-        life.put(Transact(future.id, call))
+        self.put(Transact(future.id, call))
 
-    def begin_timer(self, life: Inputs, at: float, future: Recorded[object]) -> None:
+    def begin_timer(self, at: float, future: Recorded[object]) -> None:
         """Put the end of the wait when it is time."""
-        self._begin(life, future, partial(self._timer, at))
+        self._begin(future, partial(self._timer, at))
 
-    def begin_join(self, life: Inputs, path: str, future: Recorded[object]) -> None:
+    def begin_join(self, path: str, future: Recorded[object]) -> None:
         """Put the end of that actor when it has ended."""
-        self._tree.when_ended(path, lambda outcome: life.put(Done(future.id, outcome)))
+        self._tree.when_over(path, lambda outcome: self.put(Done(future.id, outcome)))
 
     def begin_child(self, path: str) -> None:
         """It is in the journal: it is to live."""
         assert self._nursery is not None
         self._nursery.start_soon(self._tree.spawn_host, self, path)
 
-    def _begin(self, life: Inputs, future: Recorded[object], do: Callable[[], Awaitable[object]]) -> None:
-        assert self._work is not None
-        scope = trio.CancelScope()
-        future.end = scope.cancel
-        self._work.start_soon(self._outcome, life, future, scope, do, name=f"{self._path}: {future.about}")
+    def keep(self, pending: Collection[str]) -> None:
+        """End what runs for futures that nobody has any more; these are left."""
+        for identity, scope in self._running.items():
+            if identity not in pending:
+                scope.cancel()
 
-    async def _outcome(
-        self, life: Inputs, future: Recorded[object], scope: trio.CancelScope, do: Callable[[], Awaitable[object]]
-    ) -> None:
+    def _begin(self, future: Recorded[object], do: Callable[[], Awaitable[object]]) -> None:
+        assert self._nursery is not None
+        scope = self._running.get(future.id)
+        if scope is None:  # else it was begun by an object before this one, and goes on
+            scope = self._running[future.id] = trio.CancelScope()
+            name = f"{self._path}: {future.about}"
+            self._nursery.start_soon(self._outcome, future.id, scope, do, name=name)
+        future.end = scope.cancel
+
+    async def _outcome(self, identity: str, scope: trio.CancelScope, do: Callable[[], Awaitable[object]]) -> None:
         with scope:
             outcome: Outcome[object]
             try:
                 outcome = Value(await do())
             except Exception as error:
                 outcome = Error(error)
-            life.put(Done(future.id, outcome))
+            self.put(Done(identity, outcome))
+        del self._running[identity]
 
-    async def _effect(self, life: Inputs, work: EffectOf, future: Recorded[object]) -> object:
-        key = f"{self._path}/{future.id}"
-        attempt = life.restarts - future.restarts + 1
+    async def _effect(self, work: EffectOf, attempt: int, future: Recorded[object]) -> object:
+        key = f"{self.identity}{self._path}/{future.id}"
         if attempt > 1 and work.mode is Mode.AT_MOST_ONCE:
             if work.reconcile is None:
                 raise EffectUncertain(
@@ -335,13 +361,11 @@ class Host(Actor[object]):
                     f"did, nobody knows. Its key is {key!r}; give reconcile= to find out"
                 )
             return await work.reconcile(key)
-        effect = Effect(key, attempt, future.progress, lambda progress: life.put(Beat(future.id, progress)))
-        replaced = getattr(self._driver, "replaced", {})
-        afn = replaced.get(work.afn, work.afn)
+        effect = Effect(key, attempt, future.progress, lambda progress: self.put(Beat(future.id, encode(progress))))
 
         async def call() -> object:
             THIS_EFFECT.set(effect)
-            return await afn(*work.args)
+            return await self.io.real_or_fake(work.afn)(*work.args)
 
         return await self.io(call, retry=work.retry, timeout_s=work.timeout_s)
 
@@ -349,14 +373,14 @@ class Host(Actor[object]):
         await self._driver.clock.sleep(max(0.0, at - self.now()))
 
 
+def _set(promise: Promise[None]) -> None:
+    if not promise.is_done:
+        promise.set(None)
+
+
 def row_of(path: str, beginning: Beginning) -> ActorRow:
     """The row of an actor that begins so; the numbers are the store's."""
     return ActorRow(path, beginning.behaviour, beginning.version, "live", 0, 0, 1, 0, 0)
-
-
-def first_of(records: list[Record]) -> Beginning | None:
-    """Who an actor is, by its oldest record; references are left out."""
-    return cast(Beginning, decode(records[0].payload, lambda path: path)) if records else None
 
 
 def stopped(path: str) -> ActorStopped:

@@ -67,10 +67,10 @@ class Done:
 @final
 @attrs.frozen(eq=False)
 class Beat:
-    """An effect says how far it is."""
+    """An effect says how far it is; that is encoded."""
 
     future: str
-    progress: object
+    progress: bytes
 
 
 @final
@@ -91,8 +91,11 @@ class Transact:
 
 
 @final
+@attrs.frozen(eq=False)
 class Restarted:
-    """It goes on after a crash."""
+    """It goes on after a crash: of its process, or of a handler only."""
+
+    of_process: bool
 
 
 Item = Done | Beat | Begin | Restarted | Transact | Told | Letter

@@ -18,37 +18,37 @@ Invariant: between two steps no handler runs, and everything that has left the a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast, final
 
 import attrs
 import trio
 from outcome import Error, Outcome, Value
-from trio.lowlevel import ParkingLot
 
 from histrio.durable.activation import Activation
+from histrio.durable.arrivals import Arrivals
 from histrio.durable.beginnings import Beginning
 from histrio.durable.behaviours import ContinueAs, behaviour_named, name_of, version_of
-from histrio.durable.deeds import Deeds, stored, stored_error, too_long
+from histrio.durable.deeds import Deeds
 from histrio.durable.draft import Draft
-from histrio.durable.errors import PastTooLong, StillPending
+from histrio.durable.errors import BeginningFailed, PastTooLong, SnapshotFailed, StepFailed, StillPending
 from histrio.durable.items import Answer, Beat, Begin, Done, Item, Letter, Message, Restarted, Told, Transact
-from histrio.durable.places import Behaviour, Host
+from histrio.durable.places import Behaviour, Host, handle
+from histrio.durable.runner import Runner
+from histrio.durable.stored import encode, encode_error, encode_outcome
 from histrio_kernel.bounds import bound
-from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, Reason, Refusal, told
-from histrio_kernel.journal.codec import decode, encode
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, Reason, Refusal, first_of_group, told
+from histrio_kernel.journal.codec import decode
 from histrio_kernel.journal.cursor import TRANSACTION, Cursor, is_early
+from histrio_kernel.journal.errors import JournalFailed, SeqConflict, Unencodable
 from histrio_kernel.journal.record import Record
-from histrio_kernel.journal.store import Mail
+from histrio_kernel.journal.store import DeadLetterRow, Mail
 from histrio_kernel.signals import Kind
 from histrio_kernel.simulation.escapes import line_of_error
 
-__all__ = ["Life", "StepFailed"]
+__all__ = ["Life"]
 
-
-class StepFailed(HistrioError):
-    """A handler has raised what is no refusal; the journal says so, and the actor is to be made again."""
+IN_FLIGHT_MAX: Final = bound("in_flight_max")
 
 
 @final
@@ -59,26 +59,29 @@ class Life(Deeds):
         result: what the actor has ended with; None as long as it has not.
         behaviour: its object.
         beginning: who it is, by its oldest record.
+        activations: the handlers that have begun and not ended, by their scopes.
+
+    Args:
+        host: where it takes place.
+        records: what is kept of the actor.
+        again: whether it is not the first one in this process.
     """
 
-    def __init__(self, host: Host, records: Sequence[Record]) -> None:
+    def __init__(self, host: Host, records: Sequence[Record], *, again: bool = False) -> None:
         super().__init__(host, records)
+        self._is_again: Final = again
         self.result: Outcome[object] | None = None
         self.behaviour: Behaviour | None = None
         self.beginning: Beginning | None = None
-        self._length = 0
+        self._began_at = self._first_scope = 0  # the `seq` and the scope of the beginning
         self._has_warned = False
-        self._first: Final[deque[Done | Beat | Begin | Restarted | Transact]] = deque()
-        self._mail: Final[deque[Told | Letter]] = deque()
-        self._letters: Final[set[tuple[str, int]]] = set()
-        self._more: Final = ParkingLot()
-        self._at_rest: Final = ParkingLot()
-        self._runs = False
-        self._ready: Final[deque[Activation]] = deque()
-        self._activations: Final[dict[int, Activation]] = {}
+        self._known: Final[dict[str, Outcome[object]]] = {}
+        """Outcomes in the journal of futures that others wait for still, since who was told of them first has failed."""
+        self.arrivals: Final = Arrivals()
+        self._runner: Final = Runner(self.path)
+        self.activations: Final[dict[int, Activation]] = {}
         self._failed: tuple[Activation, Exception] | None = None
         self._next_self: tuple[Activation, ContinueAs[*tuple[object, ...]]] | None = None
-        self._nursery: trio.Nursery | None = None
 
     # -- the whole of it ---------------------------------------------------------------------------------------------
 
@@ -92,43 +95,17 @@ class Life(Deeds):
         """
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
+                self._runner.nursery = nursery
                 await self._again()
                 while self.result is None:
-                    await self._step(await self._next_item())
-                self._end()
+                    await self._step(await self.arrivals.next(mail=len(self.activations) < IN_FLIGHT_MAX))
+                self.is_over = True
+                nursery.cancel_scope.cancel()
         except* HistrioError as group:
-            error = _only(group)
+            error = first_of_group(group)  # what ended this life; the others are of what it ended
             raise error from error.__cause__
         finally:
             self.is_over = True
-
-    def _end(self) -> None:
-        assert self._nursery is not None
-        self.is_over = True
-        self._nursery.cancel_scope.cancel()
-
-    def put(self, item: Item) -> None:
-        """Something has come; it is the input of a step of its own."""
-        if isinstance(item, Letter):
-            name = (item.mail.sender, item.mail.number)
-            if name not in self._letters:  # it may have been read from the journal, too
-                self._letters.add(name)
-                self._mail.append(item)
-        elif isinstance(item, Told):
-            self._mail.append(item)
-        else:
-            self._first.append(item)
-        self._more.unpark_all()
-
-    async def _next_item(self) -> Item:
-        """What ended is taken before what is new (A2); and nothing new while too many handlers wait."""
-        while True:
-            if self._first:
-                return self._first.popleft()
-            if self._mail and len(self._activations) < IN_FLIGHT_MAX:
-                return self._mail.popleft()
-            await self._more.park()
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
@@ -146,10 +123,19 @@ class Life(Deeds):
             await self._step_again(cursor)
         book.cursor = None
         if lived and self.result is None:
-            await self._step(Restarted())
-            for path in self.children:
-                self.host.begin_child(path)
-            for future in tuple(self.futures.values()):
+            await self._step(Restarted(of_process=not self._is_again))
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """What has no outcome yet begins again, unless it runs, or its outcome has come."""
+        self.host.keep(self.futures)
+        for path in self.children:
+            self.host.begin_child(path)
+        come = self.arrivals.ended()
+        for future in tuple(self.futures.values()):
+            if future.id in self._known:
+                self.arrivals.put(Done(future.id, self._known[future.id]))
+            elif future.id not in come:
                 future.begin()
 
     async def _step_again(self, cursor: Cursor) -> None:
@@ -158,7 +144,7 @@ class Life(Deeds):
         if crash is None:
             self._apply(record)
         else:
-            await self._without(int(crash.key), record, crash)
+            await self._without(record, crash)
         await self._run_ready()
         if self._failed is not None:
             raise cursor.failed(self._failed[1], line_of_error(self._failed[1]))
@@ -166,7 +152,6 @@ class Life(Deeds):
             raise cursor.did_something_else(repr(self._next_self[1]))
         self._finish_if_wanted()
         cursor.step_is_over()
-        self._length += 1
 
     async def _step(self, item: Item) -> None:
         """One input, and all that follows from it, in one batch."""
@@ -178,73 +163,76 @@ class Life(Deeds):
 
     async def _from(self, record: Record, told_by: Told | None) -> None:
         """All that follows from an input, which is in the draft, or in the journal already."""
+        first_scope = self._first_scope
         self._apply(record, told_by)
         scope, took = self.book.scope, self.book.draft.took
         await self._run_ready()
         while self._next_self is not None and self._failed is None:
             await self._go_on_as_another()
+        failed = None
         if self._failed is not None:
-            await self._crash(record, scope, took, told_by)
+            failed = self._crash(record, scope, took, told_by, first_scope or self._first_scope)
         self._finish_if_wanted()
         await self._commit()
+        if failed is not None and self.result is None:
+            raise failed
 
     async def _commit(self) -> None:
         if self.book.broken is not None:
             raise self.book.broken
         draft, self.book.draft = self.book.draft, Draft()
         await self.host.commit(draft, self.book.incarnation)
-        self._length += len(draft.records)
         for call in draft.after:
             call()
 
-    async def _crash(self, record: Record, scope: int, took: list[Mail], told_by: Told | None) -> None:
-        """Store that this step has failed, instead of what it did.
+    def _crash(
+        self, record: Record, scope: int, took: list[Mail], told_by: Told | None, first_scope: int
+    ) -> StepFailed:
+        """Record that this step has failed, instead of what it did. If it was the beginning that failed, that is the end.
 
         Raises:
-            StepFailed: always.
+            BeginningFailed: there is no actor yet that could end.
         """
         assert self._failed is not None
         activation, error = self._failed
-        failed = StepFailed(f"{self.path}: {told(error)}")
-        failed.__cause__ = error
-        if record.kind is Kind.START:
-            raise failed  # it has not begun
+        if record.kind is Kind.START and not is_early(record):
+            raise BeginningFailed(error)
         self.book.draft = draft = Draft(took=took)
         self.book.back_to(record, scope)
         if not is_early(record):
             draft.records.append(record)
-        payload = stored_error(error)
-        self.book.emit(Kind.CRASH, str(activation.scope), payload, activation.scope)
-        if record.kind is Kind.RECEIVE and "?" in record.key:
-            self.owed[scope] = record.key  # it may have been answered in the step that never happened
         if told_by is not None:
             draft.after.append(told_by.taken)
-        self.answer(activation.scope, Error(self._failure(payload)))
-        await self._commit()
-        raise failed
+        payload = encode_error(error)
+        self.result_wanted = None
+        self.book.emit(Kind.CRASH, str(activation.scope), payload, activation.scope)
+        self._tell_of_crash(record, scope, activation.scope, payload, first_scope)
+        failed = StepFailed(f"{self.path}: {told(error)}")
+        failed.__cause__ = error
+        return failed
 
-    async def _without(self, scope: int, record: Record, crash: Record) -> None:
+    async def _without(self, record: Record, crash: Record) -> None:
         """That step has failed then: its input is used up, the handler that failed ends, and all others go on."""
         self.book.begin_step(record)
-        if record.kind is Kind.RECEIVE and "?" in record.key:
-            self.owed[self.book.scope] = record.key
-        activation = self._activations.pop(scope, None)
+        failed = int(crash.key)
+        activation = self.activations.pop(failed, None)
         if activation is not None:
-            self._runs = True
-            activation.kill()
-            while self._runs:
-                await self._at_rest.park()
-        self.answer(scope, Error(self._failure(crash.payload)))
-        if record.kind is not Kind.RESOLVED:
-            return
-        self._apply(record)
-        cursor = self.book.cursor
-        assert cursor is not None
-        if self._ready and cursor.is_over:  # they have not gone on yet, so what they do now is new
-            self.book.cursor, self.book.draft = None, Draft()
-            await self._run_ready()
-            await self._commit()
-            self.book.cursor = cursor
+            await self._runner.kill(activation)
+        self._tell_of_crash(record, self.book.scope, failed, crash.payload, self._first_scope)
+        if record.kind is Kind.RESOLVED and record.key in self.futures:
+            self._known[record.key] = self._outcome_of(record)
+        for future in [each for each in self.futures.values() if each.id.startswith(f"{failed}.")]:
+            future.cancel_if_alone()
+
+    def _tell_of_crash(self, record: Record, scope: int, failed: int, payload: bytes, first_scope: int) -> None:
+        """Whoever asked the handler that failed is told, and whoever sent what the step began with."""
+        if record.kind is Kind.RECEIVE and "?" in record.key:
+            self.owed[scope] = record.key  # it may have been answered in the step that never happened
+        failure = self._failure(payload)
+        for each in dict.fromkeys((failed, scope)):
+            self.answer(each, Error(failure))
+        if failed == first_scope:
+            self.result_wanted = Error(failure)
 
     def _failure(self, payload: bytes) -> ActorFailed:
         """What an asker is told of a crash; the same each time."""
@@ -252,16 +240,10 @@ class Life(Deeds):
         return ActorFailed(self.path, error if isinstance(error, Exception) else HistrioError(error))
 
     async def _run_ready(self) -> None:
-        """Let the handlers go on whose waits are over, one after another, until all wait."""
-        while True:
-            while self._runs:
-                await self._at_rest.park()
-            if self.book.broken is not None:
-                raise self.book.broken
-            if self._failed is not None or not self._ready:
-                return
-            self._runs = True
-            self._ready.popleft().go()
+        """Let the handlers go on whose waits are over, until all wait, or one has failed."""
+        await self._runner.run(lambda: self._failed is not None or self.book.broken is not None)
+        if self.book.broken is not None:
+            raise self.book.broken
 
     # -- what an input does ------------------------------------------------------------------------------------------
 
@@ -270,7 +252,12 @@ class Life(Deeds):
         draft = self.book.draft
         match item:
             case Told(envelope):
-                record = self.book.new(Kind.RECEIVE, "?" if envelope.is_ask else "", encode(envelope.message))
+                try:
+                    payload = encode(envelope.message)
+                except Unencodable as error:
+                    self._refuse(item, error)
+                    return None
+                record = self.book.new(Kind.RECEIVE, "?" if envelope.is_ask else "", payload)
                 draft.after.append(item.taken)
             case Letter(mail):
                 draft.took.append(mail)
@@ -278,18 +265,25 @@ class Life(Deeds):
             case Done(future, outcome):
                 if future not in self.futures:
                     return None
-                record = self.book.new(Kind.RESOLVED, future, stored(outcome))
+                record = self.book.new(Kind.RESOLVED, future, encode_outcome(outcome))
             case Beat(future, progress):
-                record = self.book.new(Kind.CONTROL, f"beat {future}", encode(progress))
+                record = self.book.new(Kind.CONTROL, f"beat {future}", progress)
             case Begin(payload):
                 record = self.book.new(Kind.START, "", payload)
-            case Restarted():
+            case Restarted(of_process):
                 self.book.incarnation += 1
-                record = self.book.new(Kind.RESTART, "", b"")
+                record = self.book.new(Kind.RESTART, "process" if of_process else "handler", b"")
             case _:
                 raise AssertionError("the record of a transaction is stored by it")
         draft.records.append(record)
         return record
+
+    def _refuse(self, item: Told, error: Unencodable) -> None:
+        """It cannot be stored, so it is not taken."""
+        item.envelope.fail(error)
+        item.taken()
+        if not item.envelope.is_ask:
+            self.report(error)
 
     async def _transacted(self, item: Transact) -> Record | None:
         """The outcome of a transaction, which has stored it: that is all of the batch, for nobody knew it before."""
@@ -297,13 +291,12 @@ class Life(Deeds):
             return None
         record = self.book.new(Kind.RESOLVED, item.future, b"", cause=TRANSACTION)
         try:
-            stored = await self.host.transact(record, item.call)
-        except Exception as error:
-            if isinstance(error, HistrioError):
-                raise
-            self.book.seq, self.book.count = self.book.seq - 1, self.book.count - 1  # it is not stored
+            return await self.host.transact(record, item.call)
+        except (JournalFailed, SeqConflict):
+            raise
+        except Exception as error:  # that of the function: nothing of it is stored
+            self.book.seq, self.book.count = self.book.seq - 1, self.book.count - 1
             return self._recorded(Done(item.future, Error(error)))
-        return stored
 
     async def _look_at_the_length(self) -> None:
         """Roll the past up if it is time; tell of one that grows, and stop one that does not end (J7).
@@ -311,38 +304,55 @@ class Life(Deeds):
         Raises:
             PastTooLong: there are `records_max` records.
         """
-        behaviour, length = self.behaviour, self._length
-        assert behaviour is not None
-        is_quiet = not self._activations and not self.futures and self.result is None
-        if behaviour.snapshot_every and length >= behaviour.snapshot_every and is_quiet:
-            assert self.beginning is not None
-            self.book.draft = Draft()
-            self._begins_anew(
-                attrs.evolve(self._anew(self.beginning), has_snapshot=True, snapshot=behaviour.snapshot())
-            )
-            await self._run_ready()
-            if self._failed is not None:
-                raise StepFailed(f"{self.path}: restore() raised {told(self._failed[1])}") from self._failed[1]
-            await self._commit()
+        behaviour, length = self.behaviour, self.book.seq - self._began_at + 1
+        if behaviour is None or self.result is not None:
+            return
+        is_quiet = not self.activations and not self.futures
+        if behaviour.snapshot_every and length >= behaviour.snapshot_every and is_quiet and self.host.takes_snapshots:
+            await self._roll_up(behaviour)
         elif length >= behaviour.records_max:
-            raise PastTooLong(
-                too_long(self.path, length, f"at {length} it stops, for its recovery would take too long")
-            )
+            raise PastTooLong(self.path, length, f"at {length:,} it stops, for its recovery would take too long")
         elif length >= behaviour.records_warn and not self._has_warned:
             self._has_warned = True
-            self.host.report(PastTooLong(too_long(self.path, length, f"at {behaviour.records_max} it will be stopped")))
+            self.report(PastTooLong(self.path, length, f"at {behaviour.records_max:,} it will be stopped"))
+
+    async def _roll_up(self, behaviour: Behaviour) -> None:
+        """Go on as the same actor, from a snapshot.
+
+        Raises:
+            StepFailed: the object that was made of it cannot go on; the one before is to be made again.
+        """
+        assert self.beginning is not None
+        try:
+            snapshot = behaviour.snapshot()
+            beginning = attrs.evolve(self._anew(self.beginning), has_snapshot=True, snapshot=snapshot)
+            self._begins_anew(beginning)
+        except Exception as error:
+            self.book.draft = Draft()
+            self._takes_no_snapshots("snapshot()", error)
+            return
+        await self._run_ready()
+        if self._failed is not None:
+            failure = self._failed[1]
+            self._takes_no_snapshots("restore()", failure)
+            raise StepFailed(f"{self.path}: restore() raised {told(failure)}") from failure
+        await self._commit()
+
+    def _takes_no_snapshots(self, what: str, error: Exception) -> None:
+        self.host.takes_snapshots = False
+        self.report(SnapshotFailed(self.path, what, error))
 
     def _anew(self, beginning: Beginning) -> Beginning:
-        """The same actor, with what it has by now."""
-        return attrs.evolve(
-            beginning, count=self.book.count, children=tuple(self.children), born=tuple(self.born.items())
-        )
+        """The same actor, with what it has by now; children that have ended are not its any more."""
+        live = tuple(filter(self.host.is_live, self.children))
+        self.book.draft.forget += [path for path in self.children if path not in live]
+        return attrs.evolve(beginning, count=self.book.count, children=live, born=tuple(self.born.items()))
 
     def _of_letter(self, mail: Mail) -> Record:
         what = decode(mail.payload, self.host.dereference)
         cause = f"{mail.sender}:{mail.number}"
         if isinstance(what, Answer):
-            return self.book.new(Kind.RESOLVED, what.future, stored(what.outcome), cause=cause)
+            return self.book.new(Kind.RESOLVED, what.future, encode_outcome(what.outcome), cause=cause)
         assert isinstance(what, Message)
         key = f"{mail.sender}?{what.answer_to}" if what.answer_to else mail.sender
         return self.book.new(Kind.RECEIVE, key, encode(what.what), cause=cause)
@@ -361,20 +371,24 @@ class Life(Deeds):
                 if told_by is not None and told_by.envelope.is_ask:
                     self.envelopes[scope] = told_by
                 assert self.behaviour is not None, record
-                handle, behaviour = self.behaviour.__histrio_handlers__[message.__class__], self.behaviour
-                self._activate(scope, lambda: handle(behaviour, message))
+                behaviour = self.behaviour
+                self._activate(scope, record, lambda: handle(behaviour, message))
             case Kind.RESOLVED:
                 future = self.futures.pop(record.key, None)
                 if future is not None:
-                    future.resolve(cast("Outcome[object]", decode(record.payload, self.host.dereference)))
+                    self._known.pop(record.key, None)
+                    future.resolve(self._outcome_of(record))
             case Kind.RESTART:
-                self.restarts += 1
+                self.restarts += record.key == "process"
             case Kind.CONTROL:
                 future = self.futures.get(record.key.removeprefix("beat "))
                 if future is not None:
                     future.progress = decode(record.payload, self.host.dereference)
             case _:
                 pass
+
+    def _outcome_of(self, record: Record) -> Outcome[object]:
+        return cast("Outcome[object]", decode(record.payload, self.host.dereference))
 
     def _begin(self, record: Record) -> None:
         """Make the object, and let it begin."""
@@ -387,38 +401,36 @@ class Life(Deeds):
         self.children.update(dict.fromkeys(beginning.children))
         self.born.clear()
         self.born.update(beginning.born)
-        self._length = 0
-        self.book.count = beginning.count + 1
+        self.book.count = scope = beginning.count + 1
+        self._began_at, self._first_scope = record.seq, scope
         if beginning.has_snapshot:
-            self._activate(self.book.count, lambda: behaviour.restore(beginning.snapshot))
+            self._activate(scope, record, lambda: behaviour.restore(beginning.snapshot))
         else:
-            self._activate(self.book.count, behaviour.started)
+            self._activate(scope, record, behaviour.started)
 
-    def _activate(self, scope: int, body: Callable[[], Awaitable[object]]) -> None:
+    def _activate(self, scope: int, record: Record, body: Callable[[], Awaitable[object]]) -> None:
         """A handler begins: it is the next that runs."""
-        activation = self._activations[scope] = Activation(self, scope, body)
-        self._ready.append(activation)
-
-    def starts(self, activation: Activation) -> None:
-        """It gets its task."""
-        assert self._nursery is not None
-        self._nursery.start_soon(activation.run, name=f"{self.path}: handler {activation.scope}")
+        activation = self.activations[scope] = Activation(self, scope, record, body)
+        self._runner.can_go_on(activation)
 
     # -- what activations say ----------------------------------------------------------------------------------------
 
+    def starts(self, activation: Activation) -> None:
+        """It gets its task."""
+        self._runner.starts(activation)
+
     def rests(self) -> None:
         """The one that ran waits, or has ended."""
-        self._runs = False
-        self._at_rest.unpark_all()
+        self._runner.rests()
 
     def can_go_on(self, activation: Activation) -> None:
-        """Its wait is over: it goes on after those whose waits were over before (A2)."""
-        self._ready.append(activation)
+        """Its wait is over."""
+        self._runner.can_go_on(activation)
 
     def handler_ended(self, activation: Activation) -> None:
         """A handler has returned or raised; its answer is part of this step."""
         scope, outcome = activation.scope, activation.outcome
-        if self._activations.pop(scope, None) is None or outcome is None:
+        if self.activations.pop(scope, None) is None or outcome is None:
             return  # it was ended
         try:
             if isinstance(outcome, Error) and not isinstance(outcome.error, Refusal):
@@ -427,10 +439,15 @@ class Life(Deeds):
             elif isinstance(outcome, Value) and isinstance(outcome.value, ContinueAs):
                 self.answer(scope, Value(None))
                 self._next_self = (activation, cast("ContinueAs[*tuple[object, ...]]", outcome.value))
-            else:
-                self.answer(scope, outcome)
+            elif not self.answer(scope, outcome) and isinstance(outcome, Error):
+                self._bury(activation.record, told(outcome.error))
         except HistrioError as error:
             self.book.breaks(error)
+
+    def _bury(self, record: Record, why: str) -> None:
+        """A message that was refused, and that nobody waits for an answer of."""
+        row = DeadLetterRow(self.path, record.key, record.payload, f"it was refused: {why}", record.at)
+        self.book.draft.dead.append(row)
 
     # -- the end, or another beginning -------------------------------------------------------------------------------
 
@@ -456,9 +473,7 @@ class Life(Deeds):
         self._apply(record)
 
     def _what_is_pending(self, wanted: object) -> StillPending | None:
-        waiting = [f"handler {scope}" for scope in self._activations] + [
-            str(future) for future in self.futures.values()
-        ]
+        waiting = [f"handler {scope}" for scope in self.activations] + [str(future) for future in self.futures.values()]
         if not waiting:
             return None
         return StillPending(
@@ -470,20 +485,9 @@ class Life(Deeds):
         wanted = self.result_wanted
         if wanted is None:
             return
-        self.book.emit(Kind.STOP, "", stored(wanted), 0)
+        self.book.emit(Kind.STOP, "", encode_outcome(wanted), 0)
         self.book.draft.state = "ended"
         self.result = wanted
         reason = ActorStopped(self.path, Reason(End.STOPPED, "it has finished"))
         for scope in tuple(self.owed):
             self.answer(scope, Error(reason))
-
-
-IN_FLIGHT_MAX: Final = bound("in_flight_max")
-
-
-def _only(group: BaseExceptionGroup[HistrioError]) -> BaseException:
-    """The error that ended a life; the others are of what it ended."""
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first

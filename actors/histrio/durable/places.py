@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 from histrio.durable.draft import Draft
-from histrio.durable.items import Item, Told
+from histrio.durable.items import Told
 from histrio.durable.recorded import Recorded
 from histrio.durable.work import EffectOf
-from histrio_kernel.errors import HistrioError
+from histrio_kernel.errors import HistrioError, Refusal
 from histrio_kernel.gate import Handler
 from histrio_kernel.journal.record import Record
 
-__all__ = ["Behaviour", "Host", "Inputs"]
-
-L_contra = TypeVar("L_contra", contravariant=True)
-
-
-class Inputs(Protocol):
-    """A life, as far as those know it who carry something out for it.
-
-    Attributes:
-        restarts: how often the actor has been made again.
-    """
-
-    restarts: int
-
-    def put(self, item: Item) -> None:
-        """Something has come; it is the input of a step of its own."""
-        ...
+__all__ = ["Behaviour", "Host", "handle"]
 
 
 class Behaviour(Protocol):
@@ -61,17 +45,28 @@ class Host(Protocol):
 
     Attributes:
         envelopes: the questions of those who are not durable, by the handler that answers them.
+        takes_snapshots: whether the past may be rolled up by itself.
     """
 
     envelopes: dict[int, Told]
+    takes_snapshots: bool
 
     @property
     def path(self) -> str:
         """Of the actor."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """Of the journal."""
+        ...
+
     def now(self) -> float:
         """The time of day, in seconds since 1970; in a simulation, since its beginning."""
+        ...
+
+    def is_live(self, path: str) -> bool:
+        """Whether that actor has not ended."""
         ...
 
     async def commit(self, draft: Draft, incarnation: int) -> None:
@@ -90,26 +85,38 @@ class Host(Protocol):
         """Tell whoever runs the system."""
         ...
 
-    # What an actor begins and the host carries out, when its record is in the journal.
+    # What an actor begins and the host carries out, when its record is in the journal. What runs already goes on: it
+    # outlives the object that has begun it.
 
-    def begin_effect(self, life: Inputs, work: EffectOf, future: Recorded[object], /) -> None:
-        """Call it, and put its outcome."""
+    def begin_effect(self, work: EffectOf, attempt: int, future: Recorded[object], /) -> None:
+        """Call it, and put its outcome; *attempt* is 1, and one more for each time that the process has died since."""
         ...
 
-    def begin_transaction(
-        self, life: Inputs, call: Callable[[sqlite3.Connection], object], future: Recorded[object], /
-    ) -> None:
+    def begin_transaction(self, call: Callable[[sqlite3.Connection], object], future: Recorded[object], /) -> None:
         """Make it, at a step of its own."""
         ...
 
-    def begin_timer(self, life: Inputs, at: float, future: Recorded[object], /) -> None:
+    def begin_timer(self, at: float, future: Recorded[object], /) -> None:
         """Put the end of the wait when it is time."""
         ...
 
-    def begin_join(self, life: Inputs, path: str, future: Recorded[object], /) -> None:
+    def begin_join(self, path: str, future: Recorded[object], /) -> None:
         """Put the end of that actor when it has ended."""
+        ...
+
+    def keep(self, pending: Collection[str], /) -> None:
+        """End what runs for futures that nobody has any more; these are left."""
         ...
 
     def begin_child(self, path: str, /) -> None:
         """A child is in the journal: it is to live."""
         ...
+
+
+async def handle(behaviour: Behaviour, message: object) -> object:
+    """Have a message handled. Who sent it may have known another class of the actor."""
+    try:
+        function = behaviour.__histrio_handlers__[message.__class__]
+    except TypeError as error:
+        raise Refusal(str(error)) from None
+    return await function(behaviour, message)

@@ -26,9 +26,11 @@ class Recorded(Future[T]):
     """A future of a durable actor.
 
     Attributes:
-        id: the `seq` of the record that began its handler, and its number in that handler (J4).
+        id: the number of the record that began its handler, not counting those that tell of crashes, and its own number in
+            that handler (J4).
+        about: what it is for, in words.
         begin: begins what it stands for; called when its record is committed, or after a crash.
-        restarts: how often the actor had been made again when this was made.
+        restarts: how often the process of the actor had died when this was made.
         progress: what the effect has said last of how far it is.
         end: asks what it stands for to end, if it has begun.
     """
@@ -68,6 +70,11 @@ class Recorded(Future[T]):
         """Begin; not if the actor has given it up in the step that made it."""
         if self._state == PENDING:
             self.begin()
+
+    def cancel_if_alone(self) -> None:
+        """Its handler has ended; unless somebody else waits for it, nobody will."""
+        if not self._waiters():
+            self.cancel()
 
     def resolve(self, outcome: Outcome[object]) -> None:
         """The outcome, which is in the journal. Nothing happens if the actor has given it up."""

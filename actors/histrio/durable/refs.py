@@ -35,6 +35,10 @@ class Place(Protocol):
         """
         ...
 
+    def end_of(self, path: str) -> Future[object]:
+        """The result of an actor, when it has ended."""
+        ...
+
 
 @final
 class DurableRef(Generic[M_contra]):
@@ -52,7 +56,12 @@ class DurableRef(Generic[M_contra]):
         self._place = place
 
     async def tell(self, message: M_contra) -> None:
-        """Send a message. In a durable handler it does not wait."""
+        """Send a message. In a durable handler it does not wait.
+
+        Raises:
+            Unencodable: in a durable handler: it cannot be stored.
+            ActorStopped: elsewhere: no durable actor lives there. `TypeError`: it does not take such messages.
+        """
         sender = _sender()
         if sender is not None:
             sender.send(self.path, message)
@@ -60,18 +69,28 @@ class DurableRef(Generic[M_contra]):
             await self._place.ref_at(self.path).tell(message)
 
     def ask(self, message: Askable[M_contra, R]) -> Future[R]:
-        """Ask a question; awaiting the future gives the reply."""
+        """Ask a question; awaiting the future gives the reply. A cancelled await may leave it to be answered in vain.
+
+        Raises:
+            Unencodable: in a durable handler: it cannot be stored.
+            ActorStopped: elsewhere, at once: no durable actor lives there; in a durable handler the await raises it.
+        """
         sender = _sender()
         if sender is not None:
             return cast("Future[R]", sender.ask(self.path, message))
         return cast("Ref[M_contra]", self._place.ref_at(self.path)).ask(message)
 
     async def join(self) -> object:
-        """Wait until it has ended for good, and return its result."""
+        """Wait until it has ended for good, and return its result; also if that was long ago.
+
+        Cancelling it does nothing to the actor.
+
+        Raises:
+            ActorFailed: its beginning has failed; or, elsewhere than in a durable handler, it has failed too often.
+            ActorStopped: there was none, or it ended with what is above it.
+        """
         sender = _sender()
-        if sender is not None:
-            return await sender.join(self.path)
-        return await self._place.ref_at(self.path).join()
+        return await (self._place.end_of(self.path) if sender is None else sender.join(self.path))
 
     def __eq__(self, other: object) -> bool:
         """Whether both lead to the same place."""
@@ -92,4 +111,4 @@ def _sender() -> Owner | None:
     return holder.life if isinstance(holder, Activation) else None
 
 
-register_ref(DurableRef, attrgetter("path"))
+register_ref(DurableRef, attrgetter("path"), lasts=True)

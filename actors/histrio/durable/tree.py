@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, TypeVar, TypeVarTuple, cast, final
 
 import attrs
 import trio
-from histrio_kernel.journal.codec import decode, encode
-from outcome import Error, Outcome
+from outcome import Error, Outcome, Value
 
 from histrio.actor import cell_of
 from histrio.durable.actor import DurableActor
 from histrio.durable.beginnings import Beginning
-from histrio.durable.behaviours import behaviour_named, name_of, version_of
-from histrio.durable.host import Host, row_of, stopped
-from histrio.durable.items import Done, Letter, Message
+from histrio.durable.behaviours import find_behaviour, name_of, version_of
+from histrio.durable.host import Host, stopped
+from histrio.durable.items import Answer, Letter, Message
 from histrio.durable.refs import DurableRef
+from histrio.durable.stored import encode
 from histrio.ref import Ref
 from histrio.system import System
 from histrio_kernel.errors import ActorFailed, HistrioError
+from histrio_kernel.futures import Future, Promise
 from histrio_kernel.gate import Handler
+from histrio_kernel.journal.applying import is_below
+from histrio_kernel.journal.codec import decode
 from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Journal, Mail
 from histrio_kernel.settings import Settings
 from histrio_kernel.signals import Kind
@@ -40,40 +44,69 @@ class DurableTree:
         self.system: Final = system
         self.journal: Final = journal
         self._nursery: Final = nursery
+        self._rows: Final[dict[str, ActorRow]] = {}
         self._hosts: Final[dict[str, Host]] = {}
-        self._states: Final[dict[str, str]] = {}
         self._watchers: Final[dict[str, list[Callable[[Outcome[object]], None]]]] = {}
 
     async def spawn(self, cls: Callable[[*Ts], DurableActor[M]], *args: *Ts, name: str) -> DurableRef[M]:
         """Have a durable actor of that name, and return its ref when its beginning is in the journal.
 
-        If the journal has one of that name and that behaviour, this is its ref: a program may say so each time it begins.
+        If the journal has one of that name, this is its ref, whatever it has become by `ContinueAs`, and also if it has
+        ended: a program may say so each time it starts. A checkpoint.
 
         Raises:
-            ValueError: the journal has another one of that name.
+            ActorFailed: its `started()` has failed in the first step, and nothing was stored.
+            ValueError: *name* is empty, has "/" or "#" in it, or belongs to an actor of the system that is not durable.
             Unencodable: an argument cannot be stored.
         """
         behaviour = cast("type[DurableActor[M]]", cls)
         path = f"/{name}"
-        if path not in self._states:
-            beginning = Beginning(name_of(behaviour), version_of(behaviour), args)
-            self._states[path] = "live"
-            await self.system.spawn(host_class(behaviour), self, path, encode(beginning), name=name)
-            host = self._hosts[path]
+        if path not in self._rows and path not in self._hosts:
+            beginning = encode(Beginning(name_of(behaviour), version_of(behaviour), args))
+            await self.system.spawn(host_class(behaviour), self, path, beginning, name=name)
+        host = self._hosts.get(path)
+        if host is not None:
             await host.began.wait()
-            if isinstance(host.failure, Exception):
-                raise ActorFailed(path, host.failure)
+            if host.failure is not None:
+                self._hosts.pop(path, None)
+                raise ActorFailed(path, host.failure) from host.failure
         return DurableRef(path, self)
 
     def ref(self, path: str) -> DurableRef[object]:
-        """The ref of a durable actor."""
+        """The ref of the durable actor at a path, whether there is one or not."""
         return DurableRef(path, self)
 
     def states(self) -> dict[str, str]:
-        """The paths of all durable actors, and whether each is "live", "ended" or "quarantined"."""
-        found = dict(sorted(self._states.items()))
-        found.update((path, "quarantined") for path, host in self._hosts.items() if host.quarantine is not None)
+        """The paths of all durable actors, and whether each is "live", "ended" or "quarantined".
+
+        Those below one that is quarantined are so, too, if they had not begun yet.
+        """
+        shut = [path for path, host in self._hosts.items() if host.quarantine is not None]
+        return {
+            path: "quarantined"
+            if path in shut or (path not in self._hosts and any(is_below(path, top) for top in shut))
+            else row.state
+            for path, row in sorted(self._rows.items())
+        }
+
+    # -- what refs need ----------------------------------------------------------------------------------------------
+
+    def ref_at(self, path: str) -> Ref[object]:
+        """The ordinary ref of the durable actor at a path.
+
+        Raises:
+            ActorStopped: none lives there.
+        """
+        found = self.system.ref_at(path)
+        if found is None or not self.is_live(path):
+            raise stopped(path)
         return found
+
+    def end_of(self, path: str) -> Future[object]:
+        """The result of an actor, when it has ended; its error, if it failed."""
+        end: Promise[object] = Promise(self.system.engine)
+        self.when_over(path, partial(_complete, end))
+        return end
 
     # -- what hosts need ---------------------------------------------------------------------------------------------
 
@@ -81,59 +114,56 @@ class DurableTree:
         """The ref of a path that was stored."""
         return DurableRef(path, self)
 
-    def ref_at(self, path: str) -> Ref[object]:
-        """The ordinary ref of the durable actor at a path."""
-        found = self.system.ref_at(path)
-        if found is None or self._states.get(path) != "live":
-            raise stopped(path)
-        return found
-
     def lives(self, host: Host) -> None:
-        """From now on it takes mail."""
+        """There is a host at its path."""
         self._hosts[host.path] = host
 
-    def begins(self, path: str) -> None:
-        """It is in the journal."""
-        self._states[path] = "live"
+    def is_live(self, path: str) -> bool:
+        """Whether an actor is in the journal, and has not ended."""
+        row = self._rows.get(path)
+        return row is not None and row.state == "live"
 
     def rows_below(self, path: str) -> list[ActorRow]:
         """Of all that live below an actor."""
-        below = [host for at, host in self._hosts.items() if at.startswith(f"{path}/")]
-        return [
-            row_of(host.path, host.life.beginning)
-            for host in below
-            if host.life is not None and host.life.beginning is not None
-        ]
+        return [row for at, row in self._rows.items() if at != path and is_below(at, path) and row.state == "live"]
 
-    def deliver(self, mail: Mail) -> None:
-        """It is in the journal: bring it to whom it is for."""
-        host = self._hosts.get(mail.to)
-        if self._states.get(mail.to) != "live":
+    def committed(self, batch: Batch) -> None:
+        """It is in the journal: know who lives, and bring the mail."""
+        for path in [path for path in self._rows if any(is_below(path, top) for top in batch.forget)]:
+            del self._rows[path]
+        self._rows.update((row.path, row) for row in batch.actors)
+        for mail in batch.sends:
+            self._bring(mail)
+
+    def _bring(self, mail: Mail) -> None:
+        if not self.is_live(mail.to):
             self._nursery.start_soon(self._bury, mail)
-        elif host is not None and host.life is not None:
-            host.life.put(Letter(mail))
+        elif mail.to in self._hosts:  # else it is about to live, and will ask the journal
+            self._hosts[mail.to].put(Letter(mail))
 
     async def _bury(self, mail: Mail) -> None:
-        """Nobody will take it: it is a dead letter, and whoever asked is told."""
-        what = decode(mail.payload, self.dereference)
+        """Nobody will take it: it is a dead letter, and whoever asked has that for an answer."""
         why = "no durable actor lives there"
         row = DeadLetterRow(mail.to, mail.sender, mail.payload, why, mail.at)
-        await self.journal.commit(Batch(took=[(mail.to, mail.sender, mail.number)], dead=[row]))
-        sender = self._hosts.get(mail.sender)
-        if isinstance(what, Message) and what.answer_to and sender is not None and sender.life is not None:
-            sender.life.put(Done(what.answer_to, Error(stopped(mail.to))))
+        what = decode(mail.payload, self.dereference)
+        answers: list[Mail] = []
+        if isinstance(what, Message) and what.answer_to and self.is_live(mail.sender):
+            answer = encode(Answer(what.answer_to, Error(stopped(mail.to))))
+            answers.append(Mail(mail.sender, mail.to, -mail.number, answer, mail.at))
+        batch = Batch(took=[(mail.to, mail.sender, mail.number)], dead=[row], sends=answers)
+        await self.journal.commit(batch)
+        self.committed(batch)
 
-    def has_ended(self, path: str, outcome: Outcome[object]) -> None:
-        """It has ended for good, and so have those below it."""
-        for each in [each for each in self._states if each == path or each.startswith(f"{path}/")]:
-            self._states[each] = "ended"
+    def is_over(self, path: str, outcome: Outcome[object]) -> None:
+        """An actor, and those below it, will not go on in this process."""
+        for each in [each for each in (*self._rows, *self._watchers) if is_below(each, path)]:
             self._hosts.pop(each, None)
             for call in self._watchers.pop(each, ()):
                 call(outcome if each == path else Error(stopped(each)))
 
-    def when_ended(self, path: str, call: Callable[[Outcome[object]], None]) -> None:
-        """Call it when that actor has ended for good; soon, if it has."""
-        if self._states.get(path) == "live":
+    def when_over(self, path: str, call: Callable[[Outcome[object]], None]) -> None:
+        """Call it when that actor will not go on; soon, if it has ended."""
+        if self.is_live(path):
             self._watchers.setdefault(path, []).append(call)
         else:
             self._nursery.start_soon(self._tell_end, path, call)
@@ -147,23 +177,35 @@ class DurableTree:
 
     async def spawn_host(self, below: Host, path: str) -> None:
         """Have a child live, which is in the journal."""
-        if self._states.get(path) == "live" and path not in self._hosts:
-            kind = host_class(await self._behaviour_of(path))
+        if self.is_live(path) and path not in self._hosts:
             name = path.rpartition("/")[2]
             stem, _, number = name.partition("#")
             if number:  # the system counts, too; this child has the number that its parent's code gave it
                 cell = cell_of(below, "spawn")
                 cell.born = {**(cell.born or {}), stem: int(number) - 1}
-            await below.spawn(kind, self, path, None, name=None if number else name)
+            await below.spawn(self._host_of(path, stem), self, path, None, name=None if number else name)
 
-    async def _behaviour_of(self, path: str) -> type[object]:
-        records = await self.journal.records(path)
-        beginning = cast(Beginning, decode(records[0].payload, self.dereference))
-        return cast("type[object]", behaviour_named(beginning.behaviour, path))
+    def _host_of(self, path: str, stem: str | None = None) -> type[Host]:
+        """The class of its host; if nobody knows its behaviour, one that will say so."""
+        behaviour = find_behaviour(self._rows[path].behaviour)
+        return host_class(behaviour, stem)
 
     def report(self, error: HistrioError) -> None:
         """Tell whoever runs the system."""
         self.system.engine.report(error)
+
+    # -- its own life ------------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Make all live actors again; those at the top here, and each its children. Mail to others is buried."""
+        self._rows.update((row.path, row) for row in await self.journal.actors())
+        for path, row in tuple(self._rows.items()):
+            if row.state == "ended":
+                for mail in await self.journal.mail(path):
+                    self._nursery.start_soon(self._bury, mail)
+            elif path.count("/") == 1:
+                await self.system.spawn(self._host_of(path), self, path, None, name=path[1:])
+                await self._hosts[path].began.wait()
 
     async def stop(self) -> None:
         """Stop all hosts; nothing of that is recorded."""
@@ -172,32 +214,38 @@ class DurableTree:
             if found is not None:
                 await found.control.stop()
 
-    async def recover(self) -> None:
-        """Make all live actors again; those at the top here, and each its children."""
-        rows = await self.journal.actors()
-        self._states.update((row.path, row.state) for row in rows)
-        for row in rows:
-            if row.state != "ended" and row.path.count("/") == 1:
-                behaviour = await self._behaviour_of(row.path)
-                await self.system.spawn(host_class(behaviour), self, row.path, None, name=row.path[1:])
-                await self._hosts[row.path].began.wait()
+
+def _complete(end: Promise[object], outcome: Outcome[object]) -> None:
+    if isinstance(outcome, Error):
+        error = outcome.error
+        assert isinstance(error, Exception), error
+        end.fail(error)
+    else:
+        assert isinstance(outcome, Value)
+        end.set(outcome.value)
 
 
-def host_class(behaviour: type[object]) -> type[Host]:
-    """The host of a behaviour, which takes the messages that the behaviour does."""
-    found = _HOSTS.get(behaviour)
+def host_class(behaviour: type[object] | None, stem: str | None = None) -> type[Host]:
+    """The host of a behaviour, which takes the messages that the behaviour does; without one, any.
+
+    Args:
+        behaviour: the class.
+        stem: what children of the class are called, with a number; default: by its name.
+    """
+    key = (behaviour, stem)
+    found = _HOSTS.get(key)
     if found is None:
-        table = cast("dict[type, Handler]", vars(behaviour)["__histrio_handlers__"])
-        found = cast("type[Host]", type(f"{behaviour.__name__}Host", (Host,), {"__doc__": Host.__doc__}))
+        found = cast("type[Host]", type("Host", (Host,), {"__doc__": Host.__doc__}))
         settings: Settings = found.__histrio_settings__
-        found.__histrio_settings__ = attrs.evolve(
-            settings, handlers=table, kind=behaviour, stem=behaviour.__name__.lower()
-        )
-        _HOSTS[behaviour] = found
+        if behaviour is not None:
+            table = cast("dict[type, Handler]", vars(behaviour)["__histrio_handlers__"])
+            settings = attrs.evolve(settings, handlers=table, kind=behaviour, stem=behaviour.__name__.lower())
+        found.__histrio_settings__ = settings if stem is None else attrs.evolve(settings, stem=stem)
+        _HOSTS[key] = found
     return found
 
 
-_HOSTS: Final[dict[type[object], type[Host]]] = {}
+_HOSTS: Final[dict[tuple[type[object] | None, str | None], type[Host]]] = {}
 
 
 @asynccontextmanager

@@ -41,6 +41,14 @@ async def a_new_one_is_empty(keeper: Keeper) -> None:
         require(not any(got), f"a new journal has {got}")
 
 
+async def it_is_itself(keeper: Keeper) -> None:
+    """It has an identity, which is the same when it is opened again."""
+    async with keeper.open() as journal:
+        first = journal.identity
+    async with keeper.open() as journal:
+        require(bool(first) and journal.identity == first, f"it was {first!r}, and is {journal.identity!r}")
+
+
 async def records_come_back(keeper: Keeper) -> None:
     """Every field of a record, in order, at once and when it is opened again; whatever is in it."""
     odd = ['/a"b', "/a'b", "/%", "/_", "/a b#3", "/ä/😀", "/a;--"]
@@ -240,6 +248,7 @@ async def dead_letters_stay(keeper: Keeper) -> None:
 
 CHECKS_OF_WHAT: Final[tuple[Callable[[Keeper], Awaitable[None]], ...]] = (
     a_new_one_is_empty,
+    it_is_itself,
     records_come_back,
     seq_goes_on_without_a_gap,
     several_paths_in_one_batch,

@@ -37,8 +37,8 @@ _BYTES_MAX: Final = bound("journal_payload_bytes_max")
 _SHOWN_MAX: Final = 200
 
 
-def encode(value: object) -> bytes:
-    """The bytes of *value*.
+def encode(value: object, *, lasting: bool = False) -> bytes:
+    """The bytes of *value*. If it is to be *lasting*, refs that mean nothing in another process are refused.
 
     Examples:
         >>> decode(encode({"when": (1, 2), 3: {4, 5}}))
@@ -47,7 +47,7 @@ def encode(value: object) -> bytes:
     Raises:
         Unencodable: something in it cannot be stored; the text names the field, and what to do.
     """
-    data = msgspec.msgpack.encode((FORMAT, Encoding().of(value)))
+    data = msgspec.msgpack.encode((FORMAT, Encoding(lasting=lasting).of(value)))
     if len(data) > _BYTES_MAX:
         raise Unencodable(
             f"{type(value).__qualname__}: {len(data):,} bytes are more than journal_payload_bytes_max ({_BYTES_MAX:,}); keep"

@@ -21,7 +21,7 @@ from outcome import Error, Value
 from histrio_kernel.bounds import bound
 from histrio_kernel.journal import tags
 from histrio_kernel.journal.errors import Unencodable
-from histrio_kernel.journal.refs import path_of
+from histrio_kernel.journal.refs import lasts, path_of
 from histrio_kernel.journal.shapes import (
     HASH,
     bare,
@@ -54,11 +54,16 @@ class _Refused(Exception):
 
 @final
 class Encoding:
-    """The encoding of one value."""
+    """The encoding of one value.
 
-    __slots__ = ("_above", "_errors", "_in_sets", "_left")
+    Args:
+        lasting: whether it is to mean something in another process.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_above", "_errors", "_in_sets", "_lasting", "_left")
+
+    def __init__(self, *, lasting: bool = False) -> None:
+        self._lasting: Final = lasting
         self._above: Final[list[object]] = []  # what we are within
         self._errors: Final[dict[int, int]] = {}  # the numbers of exceptions that are complete, by their id
         self._in_sets = 0
@@ -210,6 +215,11 @@ class Encoding:
     def _other(self, value: object) -> object:
         path = path_of(value)
         if path is not None:
+            if self._lasting and not lasts(value):
+                raise _Refused(
+                    f"{value!r} leads to an actor of this process, and to nobody in the next one; store the ref of a durable"
+                    " actor, or a name by which the actor can be found"
+                )
             return [tags.REF, self._text(path)]
         if isinstance(value, enum.Enum):
             return self._member(value)

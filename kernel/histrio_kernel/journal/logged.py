@@ -43,6 +43,7 @@ class _Begins(msgspec.Struct, frozen=True, array_like=True):
 
     what: str
     format: int
+    identity: str
 
 
 _WHAT: Final = "journal of Histrio"
@@ -97,7 +98,7 @@ class _Close(_Work):
 
 
 @asynccontextmanager
-async def _open_logged(disk: Disk, path: FilePath) -> AsyncGenerator[LoggedJournal]:
+async def _open_logged(disk: Disk, path: FilePath, identity: str | None) -> AsyncGenerator[LoggedJournal]:
     try:
         log = await Log.open(disk, path)
     except LogFormat as error:
@@ -108,9 +109,9 @@ async def _open_logged(disk: Disk, path: FilePath) -> AsyncGenerator[LoggedJourn
         raise JournalFailed(f"{path} cannot be opened: {error}") from error
     async with log:
         payloads = log.take_recovered()
-        stored = _replayed(path, payloads)
+        stored = _replayed(path, payloads, identity)
         if not payloads:
-            await _begin(log)
+            await _begin(log, stored.identity)
         journal = LoggedJournal(log, stored)
         try:
             yield journal
@@ -118,8 +119,13 @@ async def _open_logged(disk: Disk, path: FilePath) -> AsyncGenerator[LoggedJourn
             await journal.aclose()
 
 
-def open_logged(disk: Disk, path: FilePath) -> AbstractAsyncContextManager[LoggedJournal]:
+def open_logged(disk: Disk, path: FilePath, identity: str | None = None) -> AbstractAsyncContextManager[LoggedJournal]:
     """Open the journal in that log; make one if there is no file.
+
+    Args:
+        disk: where the log is.
+        path: of the log.
+        identity: of one that is made; by default one is drawn, so a simulation that shows keys to others gives one.
 
     Raises:
         ForeignFile: the file is something else. `JournalTooNew`: a newer Histrio has written it.
@@ -127,31 +133,31 @@ def open_logged(disk: Disk, path: FilePath) -> AbstractAsyncContextManager[Logge
         JournalFailed: the disk failed.
         OSError: the file cannot be opened or read.
     """
-    return _open_logged(disk, path)
+    return _open_logged(disk, path, identity)
 
 
-async def _begin(log: Log) -> None:
+async def _begin(log: Log, identity: str) -> None:
     try:
-        await log.append(_encoder.encode(_Begins(_WHAT, FORMAT)))
+        await log.append(_encoder.encode(_Begins(_WHAT, FORMAT, identity)))
     except DiskFailed as error:
         raise JournalFailed(f"{log.path} cannot be made a journal: {error}") from error
 
 
-def _replayed(path: FilePath, payloads: Sequence[bytes]) -> Stored:
+def _replayed(path: FilePath, payloads: Sequence[bytes], identity: str | None) -> Stored:
     """What is stored after these groups."""
-    stored = Stored()
     if not payloads:
-        return stored
+        return Stored(identity)
     try:
         begins = _beginnings.decode(payloads[0])
     except msgspec.DecodeError:
-        begins = _Begins("", 0)
+        begins = _Begins("", 0, "")
     if begins.what != _WHAT:
         raise ForeignFile(f"{path} is no journal of Histrio: it is a log of something else. Nothing of it was changed")
     if begins.format > FORMAT:
         raise JournalTooNew(
             f"{path} has format {begins.format}, and this Histrio knows formats up to {FORMAT}. Nothing of it was changed"
         )
+    stored = Stored(begins.identity)
     for number, payload in enumerate(payloads[1:], 2):
         try:
             for entry in _groups.decode(payload):
@@ -176,6 +182,11 @@ class LoggedJournal:
 
     def __repr__(self) -> str:
         return f"<LoggedJournal {str(self._log.path)!r}{', closed' if self._is_closed else ''}>"
+
+    @property
+    def identity(self) -> str:
+        """What no other journal has."""
+        return self._stored.identity
 
     async def commit(self, batch: Batch) -> Sequence[Record]:
         """Store a batch; see `Journal.commit`."""

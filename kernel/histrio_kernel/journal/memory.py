@@ -37,6 +37,11 @@ class MemoryJournal:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    @property
+    def identity(self) -> str:
+        """What no other journal has."""
+        return self.stored.identity
+
     async def commit(self, batch: Batch) -> Sequence[Record]:
         """Store a batch; see `Journal.commit`."""
         batch = prepared(batch)

@@ -5,9 +5,10 @@
 # `seq` is dense for each path and goes on across incarnations, so a gap is damage, and nothing else. Payloads are bytes
 # to everybody but the codec: a store need not know what an actor remembers, and a digest is one of bytes.
 #
-# `scope` is the record that began the handler to which this one belongs (its RECEIVE, or START for `started()`), and a
-# future's id is that scope and the number of the future in it (J4): given in the order of creation in the handler's code,
-# whatever the order of completion.
+# `scope` is the number of the record that began the handler to which this one belongs (its RECEIVE, or START for
+# `started()`), and a future's id is that scope and the number of the future in it (J4): given in the order of creation in the
+# handler's code, whatever the order of completion. A durable actor does not count what tells of crashes, so the ids of a run
+# that was killed are those of one that was not.
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
         key: what it is about, by which replay compares it: the id of a future, the path of a child, a name.
         payload: encoded; see `histrio_kernel.journal.codec`.
         at: wall-clock time in seconds since 1970 (in a simulation: since its beginning).
-        scope: the `seq` of the record that began the handler that this belongs to; 0 if none.
+        scope: which handler this belongs to: the number of the record that began it, of a durable actor without those that
+            tell of crashes (CRASH, RESTART, CONTROL); 0 if none.
         cause: the path and `seq` of the record of another actor that this follows from, as `path:seq`; empty if none.
         digest: of the payload.
     """

@@ -10,16 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
-__all__ = ["path_of", "register_ref"]
+__all__ = ["lasts", "path_of", "register_ref"]
 
 R = TypeVar("R")
 
 _PATH_OF: Final[dict[type, Callable[[Any], str]]] = {}
+_LASTING: Final[set[type]] = set()
 
 
-def register_ref(kind: type[R], path: Callable[[R], str]) -> None:
-    """Objects of class *kind* (not of its subclasses) are stored as the path that *path* gives of them."""
+def register_ref(kind: type[R], path: Callable[[R], str], *, lasts: bool) -> None:
+    """Objects of class *kind* (not of its subclasses) are stored as the path that *path* gives of them.
+
+    Args:
+        kind: the class.
+        path: gives the path of one.
+        lasts: whether the path leads to the same actor in the next process. Others are for recordings.
+    """
     _PATH_OF[kind] = path
+    if lasts:
+        _LASTING.add(kind)
+
+
+def lasts(ref: object) -> bool:
+    """Whether a ref means something in the next process."""
+    return ref.__class__ in _LASTING
 
 
 def path_of(value: object) -> str | None:

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import struct
 from pathlib import Path
@@ -33,7 +34,7 @@ _NUMBER: Final = struct.Struct(">I")
 _VERSION_AT: Final = 60
 _IDENTITY_AT: Final = 68
 
-OUR_TABLES: Final = frozenset({"records", "actors", "mail", "dead_letters", "owner"})
+OUR_TABLES: Final = frozenset({"records", "actors", "mail", "dead_letters", "journal", "owner"})
 
 _TABLES: Final = (
     """CREATE TABLE records (
@@ -54,6 +55,7 @@ _TABLES: Final = (
         one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, host TEXT NOT NULL, boot TEXT NOT NULL,
         pid INTEGER NOT NULL, started TEXT NOT NULL, token TEXT NOT NULL, expires REAL NOT NULL)""",
     "INSERT INTO owner VALUES (1, 0, '', '', 0, '', '', 0)",
+    "CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), identity TEXT NOT NULL)",
 )
 
 
@@ -114,6 +116,7 @@ def make_tables(path: Path, connection: sqlite3.Connection) -> None:
         else:
             for table in _TABLES:
                 connection.execute(table)
+            connection.execute("INSERT INTO journal VALUES (1, ?)", (secrets.token_hex(8),))
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
     except BaseException:

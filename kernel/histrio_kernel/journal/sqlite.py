@@ -147,6 +147,7 @@ class SqliteJournal:
         self._opened: Opened | None = None
         self._lease: Lease | None = None
         self._failure: JournalFailed | None = None
+        self._identity = ""
         self._batches = self._groups = 0
 
     def __repr__(self) -> str:
@@ -156,6 +157,11 @@ class SqliteJournal:
     def epoch(self) -> int:
         """Which owner of the journal this one is, counted from the first; 0 if it only reads."""
         return 0 if self._lease is None else self._lease.epoch
+
+    @property
+    def identity(self) -> str:
+        """What no other journal has."""
+        return self._identity
 
     def statistics(self) -> JournalStatistics:
         """What it has done so far."""
@@ -217,6 +223,10 @@ class SqliteJournal:
 
     def _connect(self) -> None:
         self._opened = opened = open_file(self.path, readonly=self._readonly)
+        try:
+            self._identity = Tables(opened.connection).identity()
+        except sqlite3.Error as error:
+            raise cannot_open(self.path, error) from error
         if self._readonly:
             return
         try:

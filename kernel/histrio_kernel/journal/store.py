@@ -110,6 +110,11 @@ class Batch:
 class Journal(Protocol):
     """A journal that is open, and ours."""
 
+    @property
+    def identity(self) -> str:
+        """What no other journal has, drawn when it was made: keys that leave it begin with that."""
+        ...
+
     async def commit(self, batch: Batch) -> Sequence[Record]:
         """Store a batch, and return its records as they are stored, when that is synced. A checkpoint.
 

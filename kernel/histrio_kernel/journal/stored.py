@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final, final
@@ -16,9 +17,14 @@ __all__ = ["Stored"]
 
 @final
 class Stored:
-    """Records, actors, messages and dead letters, with a database in memory beside them for transactional effects."""
+    """Records, actors, messages and dead letters, with a database in memory beside them for transactional effects.
 
-    def __init__(self) -> None:
+    Args:
+        identity: of the journal; default: one is drawn.
+    """
+
+    def __init__(self, identity: str | None = None) -> None:
+        self.identity: Final = secrets.token_hex(8) if identity is None else identity
         self.records: Final[dict[str, list[Record]]] = {}
         self.actors: Final[dict[str, ActorRow]] = {}
         self.mail: Final[dict[tuple[str, str, int], Mail]] = {}

@@ -57,6 +57,11 @@ class Tables:
         rows = self._connection.execute(select, (path, after))
         return whole(self.row(path), path, [_record(*row) for row in rows], after)
 
+    def identity(self) -> str:
+        """What no other journal has."""
+        (identity,) = self._connection.execute("SELECT identity FROM journal").fetchone()
+        return str(identity)
+
     def actors(self) -> Sequence[ActorRow]:
         """All actors, in the order of their paths."""
         return [ActorRow(*row) for row in self._connection.execute(f"SELECT {_ROW} FROM actors ORDER BY path")]
