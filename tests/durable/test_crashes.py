@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 import pytest
 import trio
@@ -10,6 +12,7 @@ from tests.durable.worlds import double, in_virtual_time, open_world, told
 import histrio
 from histrio.durable import DurableActor
 from histrio_kernel.journal.stored import Stored
+from histrio_kernel.signals import Kind
 
 
 @attrs.frozen
@@ -65,6 +68,30 @@ def test_what_a_failed_step_did_is_undone() -> None:
             assert await ref.ask(Total()) == 8, "the step before the effect has happened"
 
     in_virtual_time(main)
+
+
+def test_each_message_is_handled_once_beside_failures() -> None:
+    """J3: the input of a failed step is used up, and what comes while the object is made again is taken once.
+
+    Trio draws the order of the host's tasks, so it is done often.
+    """
+
+    class Failing(Sum, behaviour="failing"):
+        restarts_max = 1_000
+
+    stored = Stored()
+
+    async def main() -> int:
+        async with open_world(stored) as tree:
+            ref = await tree.spawn(Failing, name="failing")
+            for number in range(50):
+                with pytest.raises(histrio.ActorFailed, match=f"ZeroDivisionError: {number}"):
+                    await ref.ask(Add(number, "at once"))
+                await ref.tell(Add(1))
+            return await ref.ask(Total())
+
+    assert in_virtual_time(main) == 50
+    assert Counter(each.kind for each in stored.read("/failing", 0))[Kind.CRASH] == 50
 
 
 def test_it_is_the_same_after_a_crash_of_the_process() -> None:

@@ -135,6 +135,28 @@ def test_at_least_once_has_the_same_key() -> None:
     assert [(key, 1, None), (key, 2, "a half done")] == CALLS
 
 
+def test_no_two_journals_have_one_key_or_one_chance() -> None:
+    """J6: the same actor with the same past in another journal asks the world under other keys, and draws other ids."""
+
+    class Drawing(DurableActor[Order], behaviour="drawing"):
+        @histrio.handler(Order)
+        async def order(self, order: Order) -> object:
+            return str(self.uuid()), self.random.random()
+
+    async def draw() -> object:
+        async with open_world(stored) as tree:
+            return await (await tree.spawn(Drawing, name="d")).ask(Order("draw"))
+
+    CALLS.clear()
+    drawn: set[object] = set()
+    for _ in range(3):
+        stored = Stored()
+        run(stored, "again")
+        drawn.add(in_virtual_time(draw))
+    assert len({key for key, _, _ in CALLS}) == 3
+    assert len(drawn) == 3
+
+
 @pytest.mark.parametrize(("what", "result"), [("once", "EffectUncertain"), ("asked", "found out")])
 def test_at_most_once_is_not_begun_again(what: str, result: str) -> None:
     """J6: cut while it runs, nobody knows whether it happened: it is asked for, by its key, or the handler is told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from tests.durable.worlds import double, in_virtual_time, open_world, told
 
@@ -33,11 +34,7 @@ def test_old_actors_do_without_and_new_ones_with() -> None:
             patient = await tree.spawn(Patient, name="p")
             for number in numbers:
                 await patient.tell(number)
-            if numbers and numbers[-1] == 9:
-                await patient.join()
-            else:
-                while "RECEIVE" in told(stored, "/p")[-1] or "USE" in told(stored, "/p")[-1]:
-                    await patient_sleep()
+            await trio.sleep(1)
 
     NEW[0] = False
     in_virtual_time(lambda: run(1))
@@ -52,8 +49,41 @@ def test_old_actors_do_without_and_new_ones_with() -> None:
     assert lines[: len(old)] == old
     assert sum("patch two doses" in line for line in lines) == 2
     assert sum(line.startswith("USE") for line in lines) == 1 + 2 + 2
+    assert lines[-1].startswith("STOP")
 
 
-async def patient_sleep() -> None:
-    """A moment."""
-    await trio.sleep(0.1)
+class Slow(DurableActor[int], behaviour="slow"):
+    """Asks for the change on both sides of a wait."""
+
+    @histrio.handler(int)
+    async def treat(self, number: int) -> None:
+        before = NEW[0] and self.patched("colour")
+        await self.sleep(number)
+        after = NEW[0] and self.patched("colour")
+        if number == 9:
+            self.finish((before, after))
+
+
+@pytest.mark.parametrize("deployed", [False, True])
+def test_a_handler_has_one_answer_on_both_sides_of_a_wait(*, deployed: bool) -> None:
+    """J7: what began the old way ends so, though the new code came while it waited; others beside it are new."""
+    stored = Stored()
+
+    async def begin() -> None:
+        async with open_world(stored) as tree:
+            await (await tree.spawn(Slow, name="s")).tell(9)
+            await trio.sleep(1)
+
+    async def later() -> object:
+        async with open_world(stored) as tree:
+            await tree.ref("/s").tell(1)
+            return await tree.ref("/s").join()
+
+    NEW[0] = deployed
+    in_virtual_time(begin)
+    NEW[0] = True
+    ended = in_virtual_time(later)
+    NEW[0] = False
+
+    assert ended == (deployed, deployed)
+    assert sum("patch colour" in line for line in told(stored, "/s")) == 1 + deployed

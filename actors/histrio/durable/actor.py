@@ -202,7 +202,6 @@ class DurableActor(Generic[M]):
         payload = encode(beginning)
         first = Record(path, 1, 1, Kind.START, "", payload, life.now(), 0, life.path, digest_of(payload))
         life.child(first, beginning)
-        life.after_commit(partial(life.host.begin_child, path))
         return cast("DurableRef[N]", life.host.dereference(path))
 
     def finish(self, result: object = None) -> None:

@@ -256,9 +256,8 @@ class _Nowhere:
         """Never."""
         _nothing_begins(path, future)
 
-    def begin_child(self, path: str) -> None:
-        """Never."""
-        _nothing_begins(path)
+    async def begin_child(self, path: str) -> None:
+        """Nobody lives here."""
 
     def keep(self, pending: Collection[str]) -> None:
         """Nothing runs."""

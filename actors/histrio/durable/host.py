@@ -82,7 +82,7 @@ class Tree(Protocol):
         ...
 
     async def spawn_host(self, below: Host, path: str) -> None:
-        """Have a child live, which is in the journal."""
+        """Have a child live, which is in the journal, unless it does."""
         ...
 
     def report(self, error: HistrioError) -> None:
@@ -140,10 +140,15 @@ class Host(Actor[object]):
             self._turn_away(envelope, self._quarantine)
             return
         taken: Promise[None] = self.promise()
-        self._told = told = Told(envelope, partial(_set, taken))
+        self._told = told = Told(envelope, partial(self._was_taken, taken))
         self.put(told)
         await taken
+
+    def _was_taken(self, taken: Promise[None]) -> None:
+        """No other life is given it: it is in the journal, or was turned away."""
         self._told = None
+        if not taken.is_done:
+            taken.set(None)
 
     def _turn_away(self, envelope: Envelope[object], error: Quarantined) -> None:
         envelope.fail(error)
@@ -179,15 +184,15 @@ class Host(Actor[object]):
             self._left.extend(self.life.arrivals.left())
         records = await journal.records(self._path)
         self.life = life = Life(self, records, again=self.life is not None)
-        for item in self._left:
+        if self._told is not None:
+            self._left.append(self._told)
+        for item in self._left:  # what comes from here on, it is given by `put`
             life.arrivals.put(item)
         self._left.clear()
         if not records:
             assert self._beginning is not None, self._path
             life.arrivals.put(Begin(self._beginning))
         life.arrivals.load(await journal.mail(self._path))
-        if self._told is not None:
-            life.arrivals.put(self._told)
         await life.run()
         assert life.result is not None
         self._tree.is_over(self._path, life.result)
@@ -277,6 +282,8 @@ class Host(Actor[object]):
             with trio.CancelScope(shield=True):
                 await self._tree.journal.commit(batch)
             self._tree.committed(batch)
+            for path, _ in draft.begins:
+                await self.begin_child(path)
         self.began.set()
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
@@ -322,10 +329,9 @@ class Host(Actor[object]):
         """Put the end of that actor when it has ended."""
         self._tree.when_over(path, lambda outcome: self.put(Done(future.id, outcome)))
 
-    def begin_child(self, path: str) -> None:
-        """It is in the journal: it is to live."""
-        assert self._nursery is not None
-        self._nursery.start_soon(self._tree.spawn_host, self, path)
+    async def begin_child(self, path: str) -> None:
+        """Have a child live that is in the journal, so that messages for it are taken; it may have begun nothing yet."""
+        await self._tree.spawn_host(self, path)
 
     def keep(self, pending: Collection[str]) -> None:
         """End what runs for futures that nobody has any more; these are left."""
@@ -371,11 +377,6 @@ class Host(Actor[object]):
 
     async def _timer(self, at: float) -> None:
         await self._driver.clock.sleep(max(0.0, at - self.now()))
-
-
-def _set(promise: Promise[None]) -> None:
-    if not promise.is_done:
-        promise.set(None)
 
 
 def row_of(path: str, beginning: Beginning) -> ActorRow:

@@ -37,7 +37,17 @@ from histrio.durable.places import Behaviour, Host, handle
 from histrio.durable.runner import Runner
 from histrio.durable.stored import encode, encode_error, encode_outcome
 from histrio_kernel.bounds import bound
-from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, Reason, Refusal, first_of_group, told
+from histrio_kernel.errors import (
+    ActorFailed,
+    ActorStopped,
+    End,
+    HistrioError,
+    Reason,
+    Refusal,
+    first_of_group,
+    split_cancelled,
+    told,
+)
 from histrio_kernel.journal.codec import decode
 from histrio_kernel.journal.cursor import TRANSACTION, Cursor, is_early
 from histrio_kernel.journal.errors import JournalFailed, SeqConflict, Unencodable
@@ -101,8 +111,11 @@ class Life(Deeds):
                     await self._step(await self.arrivals.next(mail=len(self.activations) < IN_FLIGHT_MAX))
                 self.is_over = True
                 nursery.cancel_scope.cancel()
-        except* HistrioError as group:
-            error = first_of_group(group)  # what ended this life; the others are of what it ended
+        except BaseExceptionGroup as group:
+            _, rest = split_cancelled(group)  # whoever cancels it all will do so again at the next checkpoint
+            if rest is None:
+                raise
+            error = first_of_group(rest)  # what ended this life; the others are of what it ended
             raise error from error.__cause__
         finally:
             self.is_over = True
@@ -123,14 +136,14 @@ class Life(Deeds):
             await self._step_again(cursor)
         book.cursor = None
         if lived and self.result is None:
+            for path in self.children:
+                await self.host.begin_child(path)
             await self._step(Restarted(of_process=not self._is_again))
             self._go_on()
 
     def _go_on(self) -> None:
         """What has no outcome yet begins again, unless it runs, or its outcome has come."""
         self.host.keep(self.futures)
-        for path in self.children:
-            self.host.begin_child(path)
         come = self.arrivals.ended()
         for future in tuple(self.futures.values()):
             if future.id in self._known:

@@ -10,7 +10,7 @@ from histrio.durable.draft import Draft
 from histrio.durable.items import Told
 from histrio.durable.recorded import Recorded
 from histrio.durable.work import EffectOf
-from histrio_kernel.errors import HistrioError, Refusal
+from histrio_kernel.errors import HistrioError, Refusal, shown
 from histrio_kernel.gate import Handler
 from histrio_kernel.journal.record import Record
 
@@ -108,15 +108,19 @@ class Host(Protocol):
         """End what runs for futures that nobody has any more; these are left."""
         ...
 
-    def begin_child(self, path: str, /) -> None:
-        """A child is in the journal: it is to live."""
+    async def begin_child(self, path: str, /) -> None:
+        """Have a child live that is in the journal, so that messages for it are taken; it may have begun nothing yet."""
         ...
 
 
 async def handle(behaviour: Behaviour, message: object) -> object:
-    """Have a message handled. Who sent it may have known another class of the actor."""
+    """Have a message handled.
+
+    Raises:
+        Refusal: the class takes no such messages; whoever sent it may have known another one.
+    """
     try:
         function = behaviour.__histrio_handlers__[message.__class__]
     except TypeError as error:
-        raise Refusal(str(error)) from None
+        raise Refusal(f"{type(behaviour).__qualname__} refuses {shown(message)}: {error}") from None
     return await function(behaviour, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,7 +22,7 @@ from histrio.durable.refs import DurableRef
 from histrio.durable.stored import encode
 from histrio.ref import Ref
 from histrio.system import System
-from histrio_kernel.errors import ActorFailed, HistrioError
+from histrio_kernel.errors import ActorFailed, ActorStopped, HistrioError
 from histrio_kernel.futures import Future, Promise
 from histrio_kernel.gate import Handler
 from histrio_kernel.journal.applying import is_below
@@ -176,14 +177,15 @@ class DurableTree:
             call(Error(stopped(path)))
 
     async def spawn_host(self, below: Host, path: str) -> None:
-        """Have a child live, which is in the journal."""
+        """Have a child live, which is in the journal, unless it does."""
         if self.is_live(path) and path not in self._hosts:
             name = path.rpartition("/")[2]
             stem, _, number = name.partition("#")
             if number:  # the system counts, too; this child has the number that its parent's code gave it
                 cell = cell_of(below, "spawn")
                 cell.born = {**(cell.born or {}), stem: int(number) - 1}
-            await below.spawn(self._host_of(path, stem), self, path, None, name=None if number else name)
+            with contextlib.suppress(ActorStopped):  # it is being stopped, and so would the child be
+                await below.spawn(self._host_of(path, stem), self, path, None, name=None if number else name)
 
     def _host_of(self, path: str, stem: str | None = None) -> type[Host]:
         """The class of its host; if nobody knows its behaviour, one that will say so."""
@@ -197,7 +199,10 @@ class DurableTree:
     # -- its own life ------------------------------------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """Make all live actors again; those at the top here, and each its children. Mail to others is buried."""
+        """Make all live actors again; those at the top here, and each its children. Mail to others is buried.
+
+        Messages for all of them are taken then, but of those that are quarantined, and below.
+        """
         self._rows.update((row.path, row) for row in await self.journal.actors())
         for path, row in tuple(self._rows.items()):
             if row.state == "ended":
@@ -205,6 +210,8 @@ class DurableTree:
                     self._nursery.start_soon(self._bury, mail)
             elif path.count("/") == 1:
                 await self.system.spawn(self._host_of(path), self, path, None, name=path[1:])
+        for path in tuple(self._rows):  # parents come before their children, and make them before they have begun
+            if path in self._hosts:
                 await self._hosts[path].began.wait()
 
     async def stop(self) -> None:

@@ -1,0 +1,187 @@
+"""J2, J3: what begins, ends and fails to begin: everybody who waits is told, before and after a crash."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import attrs
+import pytest
+import trio
+from tests.durable.worlds import double, in_virtual_time, open_world, told, until_cut
+
+import histrio
+from histrio.durable import ContinueAs, DurableActor, DurableTree
+from histrio_kernel.journal.stored import Stored
+from histrio_kernel.signals import Kind
+
+
+@attrs.frozen
+class Do(histrio.Request[object]):
+    """Do what the word says, with one's child."""
+
+    word: str
+
+
+class Child(DurableActor[Do], behaviour="ends.child"):
+    """Begins well, or fails in its first step, or in a later one."""
+
+    def __init__(self, begins: str) -> None:
+        self.begins = begins
+
+    async def started(self) -> None:
+        if self.begins == "fails":
+            raise LookupError("no beginning")
+        if self.begins == "fails later":
+            await self.io(double, 100)
+            raise LookupError("no beginning")
+
+    @histrio.handler(Do)
+    async def do(self, do: Do) -> object:
+        if do.word == "end":
+            self.finish("the end")
+        return do.word
+
+
+class Parent(DurableActor[Do], behaviour="ends.parent"):
+    """Spawns, joins, asks, and goes on anew."""
+
+    @histrio.handler(Do)
+    async def do(self, do: Do) -> object:
+        match do.word.split("/"):
+            case ["spawn", begins]:
+                child = await self.spawn(Child, begins)
+                return child.path
+            case ["join", begins]:
+                child = await self.spawn(Child, begins)
+                try:
+                    return await child.join()
+                except histrio.ActorFailed as failure:
+                    return str(failure.reason.cause)
+            case ["ask ended"]:
+                child = await self.spawn(Child, "well")
+                await child.ask(Do("end"))
+                await child.join()
+                try:
+                    return await child.ask(Do("hello"))
+                except histrio.ActorStopped:
+                    return f"nobody, and {await child.join()}"
+            case ["spawn and leave"]:
+                await self.spawn(Child, "well")
+                self.finish("left")
+                return None
+            case _:
+                return ContinueAs(Parent)
+
+
+@pytest.mark.parametrize("begins", ["fails", "fails later"])
+def test_a_child_that_fails_to_begin_ends_with_that_error(begins: str) -> None:
+    """J3: whoever joins it has the error, its parent lives on, and all of that is so after a crash."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            parent = await tree.spawn(Parent, name="parent")
+            assert await parent.ask(Do(f"join/{begins}")) == "no beginning"
+            assert tree.states() == {"/parent": "live", "/parent/child#1": "ended"}
+
+    async def again() -> None:
+        async with open_world(stored) as tree:
+            assert tree.states() == {"/parent": "live", "/parent/child#1": "ended"}
+            with pytest.raises(histrio.ActorFailed, match="LookupError: no beginning"):
+                await tree.ref("/parent/child#1").join()
+            parent = await tree.spawn(Parent, name="parent")
+            assert await parent.ask(Do("spawn/well")) == "/parent/child#2"
+
+    in_virtual_time(main)
+    in_virtual_time(again)
+
+
+def test_a_beginning_that_fails_after_a_wait_ends_the_actor() -> None:
+    """J3: the spawn has succeeded, for the first step was stored; who joins has the error, today and tomorrow."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            child = await tree.spawn(Child, "fails later", name="child")
+            with pytest.raises(histrio.ActorFailed, match="LookupError: no beginning"):
+                await child.join()
+
+    for _ in range(2):
+        in_virtual_time(main)
+    assert stored.read("/child", 0)[-1].kind is Kind.STOP
+
+
+def test_whoever_asks_one_that_has_ended_is_told() -> None:
+    """J2: a message to one that has ended is a dead letter, its asker has an answer, and `join` has the result still."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            parent = await tree.spawn(Parent, name="parent")
+            assert await parent.ask(Do("ask ended")) == "nobody, and the end"
+            with pytest.raises(histrio.ActorStopped, match="no durable actor lives there"):
+                tree.ref("/parent/child#1").ask(Do("hello"))
+
+    in_virtual_time(main)
+    (letter,) = stored.dead
+    assert (letter.to, letter.sender) == ("/parent/child#1", "/parent")
+    assert letter.why == "no durable actor lives there"
+
+
+def test_mail_to_one_that_has_ended_is_buried_after_a_crash() -> None:
+    """J2: the power is cut after each commit, also with that message on its way: the asker is answered all the same."""
+
+    async def ask(tree: DurableTree) -> None:
+        parent = await tree.spawn(Parent, name="parent")
+        await parent.ask(Do("ask ended"))
+
+    async def go_on() -> None:
+        async with open_world(stored):
+            await trio.sleep(1)
+
+    on_the_way = 0
+    for commits in range(2, 20):
+        stored = Stored()
+        in_virtual_time(partial(until_cut, stored, commits, ask))
+        child = stored.row("/parent/child#1")
+        on_the_way += child is not None and child.state == "ended" and bool(stored.mail_of("/parent/child#1"))
+        if stored.mail or len(stored.read("/parent", 0)) > 1:
+            in_virtual_time(go_on)
+            assert told(stored, "/parent")[-1] == "SEND ?! Value('nobody, and the end')", commits
+            assert len(stored.dead) == 1
+    assert on_the_way
+
+
+def test_a_child_that_begins_in_the_last_step_of_its_parent_has_ended() -> None:
+    """J2: nobody is left over when an actor spawns and ends at once."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            parent = await tree.spawn(Parent, name="parent")
+            await parent.tell(Do("spawn and leave"))
+            assert await parent.join() == "left"
+            assert set(tree.states().values()) == {"ended"}
+
+    async def again() -> dict[str, str]:
+        async with open_world(stored) as tree:
+            return tree.states()
+
+    in_virtual_time(main)
+    assert in_virtual_time(again) == {"/parent": "ended", "/parent/child#1": "ended"}
+
+
+def test_children_that_have_ended_are_forgotten_with_the_past() -> None:
+    """J5: what is rolled up has living children only."""
+    stored = Stored()
+
+    async def main() -> dict[str, str]:
+        async with open_world(stored) as tree:
+            parent = await tree.spawn(Parent, name="parent")
+            await parent.ask(Do("spawn/well"))
+            await parent.ask(Do("ask ended"))
+            await parent.ask(Do("go on"))
+            return tree.states()
+
+    assert in_virtual_time(main) == {"/parent": "live", "/parent/child#1": "live"}
+    assert stored.read("/parent/child#2", 0) == []
