@@ -92,7 +92,7 @@ LONG: Final[dict[str, str]] = {
 # The numbered promises of the design that the code has reached.
 PROMISES: Final = tuple(
     f"{section}{number}"
-    for section, last in (("A", 18), ("F", 9), ("E", 4), ("S", 9), ("M", 12), ("D", 6))
+    for section, last in (("A", 18), ("F", 9), ("E", 4), ("S", 9), ("M", 12), ("D", 6), ("J", 7))
     for number in range(1, last + 1)
 )
 

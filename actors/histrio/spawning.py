@@ -23,7 +23,7 @@ from histrio_kernel.inbox import Inbox
 from histrio_kernel.settings import Settings
 from histrio_kernel.signals import Kind
 
-__all__ = ["House", "Nest", "attach", "check_name", "next_name", "place", "spawn_child"]
+__all__ = ["House", "Nest", "attach", "check_form", "check_name", "next_name", "place", "spawn_child"]
 
 _DEPTH_MAX: Final = bound("depth_max")
 
@@ -180,10 +180,19 @@ def check_name(nest: Nest, name: str) -> None:
     Raises:
         ValueError: says which.
     """
-    if not isinstance(cast(object, name), str) or not name or "/" in name or "#" in name:
-        raise ValueError(f"{name!r} is no name for a child of {nest.path}: a name is not empty and has no '/' or '#'")
+    check_form(nest.path, name)
     if name in (nest.children or ()):
         raise ValueError(f"{nest.path} has a child called {name!r} already; paths are unique while an actor lives")
+
+
+def check_form(path: str, name: str) -> None:
+    """Refuse what is no name for a child of the actor at `path`.
+
+    Raises:
+        ValueError: says so.
+    """
+    if not isinstance(cast(object, name), str) or not name or "/" in name or "#" in name:
+        raise ValueError(f"{name!r} is no name for a child of {path}: a name is not empty and has no '/' or '#'")
 
 
 def next_name(nest: Nest, stem: str) -> str:

@@ -11,6 +11,7 @@ from tests.durable.worlds import double, in_virtual_time, open_world, told, unti
 
 import histrio
 from histrio.durable import ContinueAs, DurableActor, DurableTree
+from histrio_kernel.journal.codec import shown
 from histrio_kernel.journal.stored import Stored
 from histrio_kernel.signals import Kind
 
@@ -65,6 +66,10 @@ class Parent(DurableActor[Do], behaviour="ends.parent"):
                     return await child.ask(Do("hello"))
                 except histrio.ActorStopped:
                     return f"nobody, and {await child.join()}"
+            case ["named"]:
+                child = await self.spawn(Child, "well", name="anna")
+                await child.ask(Do("end"))
+                return await child.join()
             case ["spawn and leave"]:
                 await self.spawn(Child, "well")
                 self.finish("left")
@@ -171,17 +176,39 @@ def test_a_child_that_begins_in_the_last_step_of_its_parent_has_ended() -> None:
     assert in_virtual_time(again) == {"/parent": "ended", "/parent/child#1": "ended"}
 
 
-def test_children_that_have_ended_are_forgotten_with_the_past() -> None:
-    """J5: what is rolled up has living children only."""
+def test_a_past_is_rolled_up_without_the_children_that_have_ended() -> None:
+    """J5: a loop of `ContinueAs` that has a child each time stays small, and the results can be had still."""
     stored = Stored()
 
-    async def main() -> dict[str, str]:
+    async def main() -> None:
         async with open_world(stored) as tree:
             parent = await tree.spawn(Parent, name="parent")
+            for _ in range(5):
+                await parent.ask(Do("ask ended"))
+                await parent.ask(Do("go on"))
             await parent.ask(Do("spawn/well"))
-            await parent.ask(Do("ask ended"))
             await parent.ask(Do("go on"))
-            return tree.states()
 
-    assert in_virtual_time(main) == {"/parent": "live", "/parent/child#1": "live"}
-    assert stored.read("/parent/child#2", 0) == []
+    async def again() -> object:
+        async with open_world(stored) as tree:
+            return await tree.ref("/parent/child#3").join()
+
+    in_virtual_time(main)
+    (beginning,) = stored.read("/parent", 0)
+    assert "children=('/parent/child#6',), born=(('child', 6),)" in shown(beginning.payload)
+    assert in_virtual_time(again) == "the end"
+
+
+def test_a_name_is_given_once() -> None:
+    """J5: also when the child has ended, and the past with it is rolled up: its records are there still."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            parent = await tree.spawn(Parent, name="parent")
+            assert await parent.ask(Do("named")) == "the end"
+            await parent.ask(Do("go on"))
+            with pytest.raises(histrio.ActorFailed, match="/parent has a child called 'anna' already"):
+                await parent.ask(Do("named"))
+
+    in_virtual_time(main)

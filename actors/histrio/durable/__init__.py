@@ -12,6 +12,8 @@ from histrio.durable.errors import EffectUncertain as EffectUncertain
 from histrio.durable.errors import NotRecorded as NotRecorded
 from histrio.durable.errors import PastTooLong as PastTooLong
 from histrio.durable.errors import Quarantined as Quarantined
+from histrio.durable.errors import SnapshotFailed as SnapshotFailed
+from histrio.durable.errors import StepFailed as StepFailed
 from histrio.durable.errors import StillPending as StillPending
 from histrio.durable.errors import TooManyCrashes as TooManyCrashes
 from histrio.durable.errors import UnknownBehaviour as UnknownBehaviour

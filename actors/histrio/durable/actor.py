@@ -24,6 +24,7 @@ from histrio.durable.refs import DurableRef
 from histrio.durable.stored import encode
 from histrio.durable.work import EffectOf
 from histrio.handlers import HandlerTable
+from histrio.spawning import check_form
 from histrio_kernel.errors import NotStarted, Refusal
 from histrio_kernel.futures import Future
 from histrio_kernel.gate import Handler
@@ -190,14 +191,16 @@ class DurableActor(Generic[M]):
 
         Raises:
             Unencodable: an argument cannot be stored.
-            ValueError: *name* is taken, empty, or has "/" or "#" in it.
+            ValueError: *name* is or was that of another child, is empty, or has "/" or "#" in it.
         """
         life = _life_of(self)
+        if name is not None:
+            check_form(life.path, name)
         behaviour = cast("type[DurableActor[N]]", cls)
         beginning = Beginning(name_of(behaviour), version_of(behaviour), args)
-        path = f"{life.path}/{life.name_child(behaviour.__name__.lower()) if name is None else _checked(name)}"
+        path = f"{life.path}/{name or life.name_child(behaviour.__name__.lower())}"
         if path in life.children:
-            raise ValueError(f"{life.path} has a child called {path.rpartition('/')[2]!r} already")
+            raise ValueError(f"{life.path} has a child called {name!r} already, or had one: give another name, or none")
         life.did(Kind.SPAWN, path, beginning)
         payload = encode(beginning)
         first = Record(path, 1, 1, Kind.START, "", payload, life.now(), 0, life.path, digest_of(payload))
@@ -250,9 +253,3 @@ def _name_of(actor: object, afn: object, name: str | None) -> str:
     if not found or "<lambda>" in found:
         raise ValueError(f"{afn!r} has no name of its own, and the journal needs one: self.io(..., name='charge')")
     return cast(str, found)
-
-
-def _checked(name: str) -> str:
-    if not name or "/" in name or "#" in name:
-        raise ValueError(f"{name!r} is no name for a child: it is not empty and has no '/' or '#'")
-    return name

@@ -20,7 +20,7 @@ class Beginning:
         has_snapshot: whether `snapshot` is the state to go on from.
         snapshot: what `snapshot()` returned.
         count: how many records came before, not counting those that tell of crashes.
-        children: the paths of children that live.
+        children: the paths of children that live, and of all that were given a name, which none gets again.
         born: how many children of each class there have been, so that no name comes again.
     """
 

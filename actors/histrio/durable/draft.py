@@ -25,7 +25,6 @@ class Draft:
         took: the message that began it, if another durable actor sent it.
         dead: messages that nobody takes.
         keep_from: the `seq` below which nothing is kept any more; 0: all is.
-        forget: children that have ended, and are not kept either.
         begins: paths that begin in it, and who begins there.
         state: "live", or "ended" if the actor has.
         after: called when it is in the journal.
@@ -36,7 +35,6 @@ class Draft:
     took: list[Mail] = attrs.field(factory=list[Mail])
     dead: list[DeadLetterRow] = attrs.field(factory=list[DeadLetterRow])
     keep_from: int = 0
-    forget: list[str] = attrs.field(factory=list[str])
     begins: list[tuple[str, Beginning]] = attrs.field(factory=list[tuple[str, Beginning]])
     state: str = "live"
     after: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]])

@@ -308,7 +308,6 @@ class Host(Actor[object]):
             took=[(mail.to, mail.sender, mail.number) for mail in draft.took],
             dead=draft.dead,
             keep_from=[(self._path, draft.keep_from)] if draft.keep_from else (),
-            forget=draft.forget,
         )
 
     # -- what its actor begins ---------------------------------------------------------------------------------------

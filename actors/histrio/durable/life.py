@@ -191,8 +191,6 @@ class Life(Deeds):
             raise failed
 
     async def _commit(self) -> None:
-        if self.book.broken is not None:
-            raise self.book.broken
         draft, self.book.draft = self.book.draft, Draft()
         await self.host.commit(draft, self.book.incarnation)
         for call in draft.after:
@@ -241,16 +239,12 @@ class Life(Deeds):
         """Whoever asked the handler that failed is told, and whoever sent what the step began with."""
         if record.kind is Kind.RECEIVE and "?" in record.key:
             self.owed[scope] = record.key  # it may have been answered in the step that never happened
-        failure = self._failure(payload)
+        error = decode(payload, self.host.dereference)  # so it is the same each time
+        failure = ActorFailed(self.path, error if isinstance(error, Exception) else HistrioError(error))
         for each in dict.fromkeys((failed, scope)):
             self.answer(each, Error(failure))
         if failed == first_scope:
             self.result_wanted = Error(failure)
-
-    def _failure(self, payload: bytes) -> ActorFailed:
-        """What an asker is told of a crash; the same each time."""
-        error = decode(payload, self.host.dereference)
-        return ActorFailed(self.path, error if isinstance(error, Exception) else HistrioError(error))
 
     async def _run_ready(self) -> None:
         """Let the handlers go on whose waits are over, until all wait, or one has failed."""
@@ -356,10 +350,9 @@ class Life(Deeds):
         self.report(SnapshotFailed(self.path, what, error))
 
     def _anew(self, beginning: Beginning) -> Beginning:
-        """The same actor, with what it has by now; children that have ended are not its any more."""
-        live = tuple(filter(self.host.is_live, self.children))
-        self.book.draft.forget += [path for path in self.children if path not in live]
-        return attrs.evolve(beginning, count=self.book.count, children=live, born=tuple(self.born.items()))
+        """The same actor, with what it has by now: children that live, and names that it has given away for good."""
+        kept = tuple(each for each in self.children if "#" not in each.rpartition("/")[2] or self.host.is_live(each))
+        return attrs.evolve(beginning, count=self.book.count, children=kept, born=tuple(self.born.items()))
 
     def _of_letter(self, mail: Mail) -> Record:
         what = decode(mail.payload, self.host.dereference)

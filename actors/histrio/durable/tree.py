@@ -130,8 +130,6 @@ class DurableTree:
 
     def committed(self, batch: Batch) -> None:
         """It is in the journal: know who lives, and bring the mail."""
-        for path in [path for path in self._rows if any(is_below(path, top) for top in batch.forget)]:
-            del self._rows[path]
         self._rows.update((row.path, row) for row in batch.actors)
         for mail in batch.sends:
             self._bring(mail)
