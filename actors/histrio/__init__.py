@@ -3,8 +3,6 @@
 What a first program needs. Those who extend the engine import `histrio_kernel`.
 """
 
-from importlib.metadata import version
-
 from histrio.actor import Actor as Actor
 from histrio.control import Control as Control
 from histrio.control import Inspection as Inspection
@@ -151,4 +149,4 @@ from histrio_kernel.overflow import WAIT as WAIT
 from histrio_kernel.signals import Kind as Kind
 from histrio_kernel.signals import Signal as Signal
 
-__version__ = version("histrio")
+__version__ = "0.1.0"

@@ -313,7 +313,6 @@ def alive() -> int:
     return sum(isinstance(one, KERNEL) for one in gc.get_objects())
 
 
-@pytest.mark.usefixtures("set_aside")
 @pytest.mark.parametrize("how", ["leave", "stop", "kill", "fail"])
 def test_nothing_of_a_closed_system_is_kept(how: str) -> None:
     """A14: no global remembers a system: when it is closed, all of it is garbage."""

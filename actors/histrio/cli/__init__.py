@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Final
 
+from histrio import __version__
 from histrio.cli.command import EXITS, Command, Refused, say
 from histrio.cli.journals import JOURNAL
 from histrio.cli.record import RECORD
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"histrio {version('histrio')}")
+    parser.add_argument("--version", action="version", version=f"histrio {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
     for command in COMMANDS:
         each = commands.add_parser(

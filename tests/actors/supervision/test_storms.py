@@ -44,7 +44,6 @@ class Mayfly(histrio.Actor[Fail | Sum]):
         return Mayfly.lives
 
 
-@pytest.mark.usefixtures("set_aside")
 @pytest.mark.slow
 @pytest.mark.alarm(120)
 @pytest.mark.parametrize("strategy", list(histrio.Strategy))
@@ -219,7 +218,6 @@ def one_life(size: int) -> Times:
     return times
 
 
-@pytest.mark.usefixtures("set_aside")
 @pytest.mark.slow
 @pytest.mark.alarm(300)
 def test_a_large_tree_costs_as_much_for_each_actor_as_a_small_one(show: Show) -> None:

@@ -199,7 +199,6 @@ def us_each(measure: Measure, number: int) -> float:
     return histrio.run(main, clock=MockClock(autojump_threshold=0)) / number * 1e6
 
 
-@pytest.mark.usefixtures("set_aside")
 @pytest.mark.slow
 @pytest.mark.alarm(300)
 @pytest.mark.parametrize("name", MEASURES)
