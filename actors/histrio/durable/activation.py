@@ -5,7 +5,7 @@ Invariant: at most one activation of a life runs. It runs until it waits for som
 
 # Design note
 # -----------
-# Like a worker of the kernel's turn, an activation is a Trio task of its own, so cancel scopes and nurseries work in it.
+# Like a worker of the kernel's turn, an activation has a Trio task to itself, so cancel scopes and nurseries work in it.
 # Unlike a worker it does not queue for a turn: the life resumes one after another, in the order in which their waits
 # ended, and looks at the journal in between. So what they do depends on the recorded inputs alone.
 #
@@ -108,26 +108,25 @@ class Activation(Holder):
         self.life: Final = life
         self._body: Final = body
         self._task: Task | None = None
-        self._cancel_scope: Final = trio.CancelScope()
+        self._cancel_scope: trio.CancelScope | None = None
         self._killed = self._struck = False
         self._unseen: Final[list[Recorded[object]]] = []
 
-    async def run(self) -> None:
-        """The task: the handler, and what it has begun and not waited for (F4)."""
+    async def run(self, within: trio.CancelScope) -> None:
+        """The handler, and what it has begun and not waited for (F4), in the task that calls and that cancel scope of it."""
         self._task = task = current_task()
+        self._cancel_scope = within
         HOLDERS[task] = self
         outcome: Outcome[object] | None = None
         try:
-            with self._cancel_scope:
-                try:
-                    value = await self._body()
-                    for future in self._unseen:
-                        if future.is_owed:
-                            await future
-                    self.check()
-                    outcome = Value(value)
-                except Exception as error:
-                    outcome = Error(error)
+            value = await self._body()
+            for future in self._unseen:
+                if future.is_owed:
+                    await future
+            self.check()
+            outcome = Value(value)
+        except Exception as error:
+            outcome = Error(error)
         finally:
             del HOLDERS[task]
             self.outcome = None if self._killed else outcome
@@ -148,6 +147,7 @@ class Activation(Holder):
 
     def kill(self) -> None:
         """End it where it waits; its clean-up runs now."""
+        assert self._cancel_scope is not None, "it waits, so it has begun"
         self._killed = True
         self._cancel_scope.cancel()
 

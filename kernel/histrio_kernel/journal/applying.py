@@ -77,6 +77,8 @@ def prepared(batch: Batch) -> Batch:
     """
     if batch.transact is not None and not 0 <= batch.transact[0] < len(batch.records):
         raise ValueError(f"transact is for record {batch.transact[0]} of a batch that has {len(batch.records)}")
+    if all(record.digest and record.is_whole for record in batch.records):
+        return batch
     return attrs.evolve(batch, records=[_with_digest(record) for record in batch.records])
 
 
@@ -196,15 +198,16 @@ class _Rows:
 
     def all(self, records: Iterable[Record]) -> Iterable[ActorRow]:
         """The rows as they are with these records."""
+        added: dict[str, tuple[int, int, int]] = {}
         for record in records:
-            row = self._rows[record.path]
-            self._rows[record.path] = attrs.evolve(
-                row,
-                last_seq=record.seq,
-                incarnation=max(row.incarnation, record.incarnation),
-                records=row.records + 1,
-                bytes=row.bytes + len(record.payload),
-            )
+            count, size, incarnation = added.get(record.path, (0, 0, 0))
+            added[record.path] = (count + 1, size + len(record.payload), max(incarnation, record.incarnation))
+        for path, (count, size, incarnation) in added.items():
+            row = self._rows[path]
+            self._rows[path] = ActorRow(
+                path, row.behaviour, row.version, row.state, row.first_seq, row.last_seq + count,
+                max(row.incarnation, incarnation), row.records + count, row.bytes + size,
+            )  # fmt: skip
         return self._rows.values()
 
 

@@ -3,8 +3,8 @@
 # Design note
 # -----------
 # One thread has the only connection that writes. All batches that wait when it is free become one transaction (group
-# commit), each behind a savepoint of its own, so that one that is refused does not harm the others. The line is a
-# `Combiner`, as a disk's is: what it says of order and cancellation holds here.
+# commit). If one of them is refused they are done again, each behind a savepoint of its own, so that it does not harm the
+# others. The line is a `Combiner`, as a disk's is: what it says of order and cancellation holds here.
 #
 # Any failure of SQLite while it writes ends the journal for good (`JournalFailed`). After a failed sync the operating
 # system may hold pages in memory that the disk does not have, and no further sync would tell (fsyncgate).
@@ -25,6 +25,7 @@ from histrio_kernel.combine import Combiner, Job
 from histrio_kernel.driver import FilePath
 from histrio_kernel.journal.applying import apply, prepared
 from histrio_kernel.journal.errors import JournalDamaged, JournalFailed
+from histrio_kernel.journal.gathered import Gathered, only_adds
 from histrio_kernel.journal.lease import Lease, take
 from histrio_kernel.journal.opening import Opened, cannot_open, code_of, open_file
 from histrio_kernel.journal.record import Record
@@ -149,6 +150,8 @@ class SqliteJournal:
         self._failure: JournalFailed | None = None
         self._identity = ""
         self._batches = self._groups = 0
+        self._known: Final[dict[str, ActorRow]] = {}
+        """Rows of actors as they are stored, so that they need not be read again."""
 
     def __repr__(self) -> str:
         return f"<SqliteJournal {str(self.path)!r}{', closed' if self._is_closed else ''}>"
@@ -277,9 +280,10 @@ class SqliteJournal:
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._lease.hold(connection)
-            write(Tables(connection))
+            write(Tables(connection, self._known))
             connection.execute("COMMIT")
         except BaseException:
+            self._known.clear()
             with suppress(sqlite3.Error):  # of a failure that has rolled it back already
                 connection.execute("ROLLBACK")
             raise
@@ -287,6 +291,8 @@ class SqliteJournal:
     def _write(self, tables: Tables, trip: Sequence[_Commit], refused: dict[_Commit, BaseException]) -> None:
         assert self._opened is not None
         connection = self._opened.connection
+        if len(trip) > 1 and all(only_adds(job.batch) for job in trip) and self._write_together(tables, trip):
+            return
         for job in trip:
             connection.execute("SAVEPOINT batch")
             try:
@@ -295,8 +301,29 @@ class SqliteJournal:
                 if _ends_it(error, connection, is_of_effect=error is tables.refused_by):
                     raise
                 refused[job] = error
-                connection.execute("ROLLBACK TO batch")
+                self._go_back(connection, "batch")
             connection.execute("RELEASE batch")
+
+    def _write_together(self, tables: Tables, trip: Sequence[_Commit]) -> bool:
+        """Store them all in a few steps; False if one of them is refused, and nothing is stored."""
+        assert self._opened is not None
+        connection = self._opened.connection
+        connection.execute("SAVEPOINT together")
+        try:
+            for job, stored in zip(trip, Gathered(tables).store([job.batch for job in trip]), strict=True):
+                job.stored = stored
+        except Exception as error:
+            if not isinstance(error, sqlite3.IntegrityError) and _ends_it(error, connection, is_of_effect=False):
+                raise
+            self._go_back(connection, "together")
+            connection.execute("RELEASE together")
+            return False
+        connection.execute("RELEASE together")
+        return True
+
+    def _go_back(self, connection: sqlite3.Connection, savepoint: str) -> None:
+        self._known.clear()
+        connection.execute(f"ROLLBACK TO {savepoint}")
 
     def _poisoned(self, error: Exception) -> JournalFailed:
         """From here on nothing is written any more, and everybody is told why."""

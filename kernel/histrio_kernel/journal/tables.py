@@ -6,7 +6,9 @@ All of it runs in the transaction that its caller has opened.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Final, final
 
 from histrio_kernel.journal.applying import whole
@@ -24,13 +26,25 @@ _MAIL: Final = "receiver, sender, number, payload, at"
 _KINDS: Final = frozenset(kind.value for kind in Kind)
 _DEAD: Final = "receiver, sender, payload, why, at"
 
+_ROWS_MAX: Final = 64
+"""Rows of one INSERT; a power of 2. Their values are far below the 999 that old SQLites take."""
+
+_KNOWN_MAX: Final = 100_000
+"""Rows of actors that are held in memory."""
+
 
 @final
 class Tables:
-    """The `Shelf` of an SQLite journal."""
+    """The `Shelf` of an SQLite journal.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    Args:
+        connection: to it.
+        known: rows of actors as they are stored; of the one who owns the journal, who has written them.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, known: dict[str, ActorRow] | None = None) -> None:
         self._connection: Final = connection
+        self._known: Final = known
         self.refused_by: BaseException | None = None
         """What the last transactional effect raised."""
 
@@ -38,6 +52,8 @@ class Tables:
 
     def row(self, path: str) -> ActorRow | None:
         """What is known of one actor."""
+        if self._known is not None and path in self._known:
+            return self._known[path]
         row = self._connection.execute(f"SELECT {_ROW} FROM actors WHERE path = ?", (path,)).fetchone()
         return None if row is None else ActorRow(*row)
 
@@ -89,6 +105,8 @@ class Tables:
 
     def forget(self, path: str) -> None:
         """Remove an actor, those below it, and the messages to them."""
+        if self._known is not None:
+            self._known.clear()
         top = path.rstrip("/")
         # "0" is the character after "/", so this range is all that begins with the path and "/".
         for table, column in (("records", "path"), ("actors", "path"), ("mail", "receiver")):
@@ -104,8 +122,7 @@ class Tables:
 
     def append(self, records: Sequence[Record]) -> None:
         """Add records."""
-        insert = f"INSERT INTO records ({_RECORD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        self._connection.executemany(insert, [_columns(record) for record in records])
+        self._insert("INSERT INTO records", _RECORD, [_columns(record) for record in records])
 
     def cut(self, path: str, below: int) -> tuple[int, int]:
         """Remove the records of an actor below that `seq`; how many, and the bytes of their payloads."""
@@ -116,24 +133,52 @@ class Tables:
 
     def put(self, row: ActorRow) -> None:
         """Add or replace what is known of one actor."""
-        insert = f"INSERT OR REPLACE INTO actors ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        values = (
-            row.path, row.behaviour, row.version, row.state, row.first_seq, row.last_seq, row.incarnation, row.records,
-            row.bytes,
-        )  # fmt: skip
-        self._connection.execute(insert, values)
+        self.put_all((row,))
+
+    def put_all(self, rows: Collection[ActorRow]) -> None:
+        """Add or replace what is known of actors, each of them once."""
+        values = [
+            (
+                row.path, row.behaviour, row.version, row.state, row.first_seq, row.last_seq, row.incarnation,
+                row.records, row.bytes,
+            )
+            for row in rows
+        ]  # fmt: skip
+        self._insert("INSERT OR REPLACE INTO actors", _ROW, values)
+        if self._known is not None:
+            if len(self._known) > _KNOWN_MAX:
+                self._known.clear()
+            self._known.update((row.path, row) for row in rows)
 
     def send(self, mail: Sequence[Mail]) -> None:
         """Add messages."""
-        if mail:
-            rows = [(each.to, each.sender, each.number, each.payload, each.at) for each in mail]
-            self._connection.executemany(f"INSERT INTO mail ({_MAIL}) VALUES (?, ?, ?, ?, ?)", rows)
+        rows = [(each.to, each.sender, each.number, each.payload, each.at) for each in mail]
+        self._insert("INSERT INTO mail", _MAIL, rows)
 
     def bury(self, dead: Sequence[DeadLetterRow]) -> None:
         """Add dead letters."""
-        if dead:
-            rows = [(each.to, each.sender, each.payload, each.why, each.at) for each in dead]
-            self._connection.executemany(f"INSERT INTO dead_letters ({_DEAD}) VALUES (?, ?, ?, ?, ?)", rows)
+        rows = [(each.to, each.sender, each.payload, each.why, each.at) for each in dead]
+        self._insert("INSERT INTO dead_letters", _DEAD, rows)
+
+    def _insert(self, insert: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
+        """Add rows, many by one step."""
+        for part in _parts(rows):
+            self._connection.execute(_statement(insert, columns, len(part)), tuple(chain.from_iterable(part)))
+
+
+def _parts(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[Sequence[object]]]:
+    """Parts whose lengths are powers of 2: a few statements, which SQLite keeps prepared."""
+    begin, left = 0, len(rows)
+    while left:
+        length = min(_ROWS_MAX, 1 << (left.bit_length() - 1))
+        yield rows[begin : begin + length]
+        begin, left = begin + length, left - length
+
+
+@lru_cache
+def _statement(insert: str, columns: str, rows: int) -> str:
+    one = f"({', '.join('?' * (columns.count(',') + 1))})"
+    return f"{insert} ({columns}) VALUES {', '.join([one] * rows)}"
 
 
 def _columns(record: Record) -> tuple[object, ...]:
