@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -33,7 +34,9 @@ def _register_profile() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its options
 def pytest_configure(config: pytest.Config) -> None:
-    """Set Hypothesis up for the effort of this run."""
+    """Set Hypothesis up for the effort of this run, and let Control-C through."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_shown] = []
     config.stash[_counted] = set()
     if config.pluginmanager.hasplugin("xdist"):

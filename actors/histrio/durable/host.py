@@ -110,6 +110,8 @@ class Host(Actor[object]):
         """Why it does not live."""
         self.envelopes: dict[int, Told] = {}
         self.takes_snapshots = True
+        self._stored: Beginning | None = None
+        """Who it is, as the journal has it in its row."""
         self._quarantine: Quarantined | None = None
         self._told: Told | None = None
         self._crashes: Final[deque[float]] = deque()
@@ -276,14 +278,11 @@ class Host(Actor[object]):
         self._tree.report(error)
 
     async def commit(self, draft: Draft, incarnation: int) -> None:
-        """Store a step, then let its messages go."""
+        """Store a step, then let its messages go. The caller shields it."""
         if draft.records or draft.took or draft.dead:
             batch = self._batch(draft, incarnation)
-            with trio.CancelScope(shield=True):
-                await self._tree.journal.commit(batch)
+            await self._tree.journal.commit(batch)
             self._tree.committed(batch)
-            for path, _ in draft.begins:
-                await self.begin_child(path)
         self.began.set()
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
@@ -297,8 +296,10 @@ class Host(Actor[object]):
     def _batch(self, draft: Draft, incarnation: int) -> Batch:
         assert self.life is not None
         assert self.life.beginning is not None, self._path
-        own = attrs.evolve(row_of(self._path, self.life.beginning), incarnation=incarnation)
-        rows = [own, *(row_of(path, beginning) for path, beginning in draft.begins)]
+        rows = [row_of(path, beginning) for path, beginning in draft.begins]
+        if self.life.beginning is not self._stored or draft.state == "ended":
+            self._stored = self.life.beginning
+            rows.append(attrs.evolve(row_of(self._path, self.life.beginning), incarnation=incarnation))
         if draft.state == "ended":  # and all below it
             rows = [attrs.evolve(row, state="ended") for row in (*rows, *self._tree.rows_below(self._path))]
         return Batch(

@@ -89,6 +89,7 @@ class Life(Deeds):
         """Outcomes in the journal of futures that others wait for still, since who was told of them first has failed."""
         self.arrivals: Final = Arrivals()
         self._runner: Final = Runner(self.path)
+        self._shield: Final = trio.CancelScope()
         self.activations: Final[dict[int, Activation]] = {}
         self._failed: tuple[Activation, Exception] | None = None
         self._next_self: tuple[Activation, ContinueAs[*tuple[object, ...]]] | None = None
@@ -106,9 +107,10 @@ class Life(Deeds):
         try:
             async with trio.open_nursery() as nursery:
                 self._runner.nursery = nursery
-                await self._again()
-                while self.result is None:
-                    await self._step(await self.arrivals.next(mail=len(self.activations) < IN_FLIGHT_MAX))
+                with self._shield:
+                    await self._again()
+                    while self.result is None:
+                        await self._step(await self.arrivals.next(mail=len(self.activations) < IN_FLIGHT_MAX))
                 self.is_over = True
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -168,7 +170,6 @@ class Life(Deeds):
 
     async def _step(self, item: Item) -> None:
         """One input, and all that follows from it, in one batch."""
-        self.book.draft = Draft()
         record = await self._transacted(item) if isinstance(item, Transact) else self._recorded(item)
         if record is not None:
             await self._from(record, item if isinstance(item, Told) else None)
@@ -192,7 +193,13 @@ class Life(Deeds):
 
     async def _commit(self) -> None:
         draft, self.book.draft = self.book.draft, Draft()
-        await self.host.commit(draft, self.book.incarnation)
+        self._shield.shield = True  # whether it is stored has to be known, and told
+        try:
+            await self.host.commit(draft, self.book.incarnation)
+        finally:
+            self._shield.shield = False
+        for path, _ in draft.begins:
+            await self.host.begin_child(path)
         for call in draft.after:
             call()
 
