@@ -24,11 +24,11 @@ from histrio_kernel.journal.errors import Unencodable
 from histrio_kernel.journal.refs import lasts, path_of
 from histrio_kernel.journal.shapes import (
     HASH,
-    bare,
     builtin_base,
     class_at,
     extra_of,
     fields_of,
+    is_bare,
     is_named_tuple,
     name_of,
 )
@@ -243,14 +243,11 @@ class Encoding:
 
     def _object(self, value: object, fields: Sequence[str]) -> object:
         kind = value.__class__
-        if not issubclass(kind, msgspec.Struct) and not is_named_tuple(kind):
-            try:
-                bare(kind)
-            except TypeError:
-                raise _Refused(
-                    f"a {kind.__qualname__} has fields and is a {kind.__mro__[-2].__qualname__} besides, and cannot be"
-                    " stored; give it a field instead of that base"
-                ) from None
+        if not is_bare(kind) and not issubclass(kind, msgspec.Struct) and not is_named_tuple(kind):
+            raise _Refused(
+                f"a {kind.__qualname__} has fields and is a {kind.__mro__[-2].__qualname__} besides, and cannot be"
+                " stored; give it a field instead of that base"
+            )
         name, version = _checked_name(kind), _version_of(kind)
         self._check_extra(value, fields)
         return [tags.OBJECT, name, version, self._parts(value, fields)]

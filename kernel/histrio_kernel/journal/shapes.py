@@ -27,6 +27,7 @@ __all__ = [
     "class_at",
     "extra_of",
     "fields_of",
+    "is_bare",
     "is_named_tuple",
     "name_of",
     "version_of",
@@ -37,6 +38,9 @@ HASH: Final = "_attrs_cached_hash"
 
 _NOT_EXTRA: Final = frozenset({"__weakref__", "__dict__", HASH})
 
+_once: Final = functools.lru_cache(maxsize=1024)
+"""For what does not change about a class, or a name."""
+
 
 def name_of(kind: type) -> str:
     """The name of a class, whether or not it leads anywhere."""
@@ -45,11 +49,17 @@ def name_of(kind: type) -> str:
 
 def class_at(name: str) -> type | None:
     """The class of that name, if its module is imported and has it."""
-    module, _, qualname = name.partition(":")
+    module, parts = _way_of(name)
     found: object = sys.modules.get(module)
-    for part in qualname.split("."):
+    for part in parts:
         found = getattr(found, "__dict__", {}).get(part)
     return cast("type[object]", found) if isinstance(found, type) else None
+
+
+@_once
+def _way_of(name: str) -> tuple[str, Sequence[str]]:
+    module, _, qualname = name.partition(":")
+    return module, qualname.split(".")
 
 
 def version_of(kind: type) -> object:
@@ -62,16 +72,17 @@ def is_named_tuple(kind: type[object]) -> bool:
     return tuple in kind.__mro__ and isinstance(getattr(kind, "_fields", None), tuple)
 
 
-def fields_of(kind: type[object]) -> Sequence[str] | None:
+@_once
+def fields_of(kind: type[object]) -> tuple[str, ...] | None:
     """The names of an object's fields; None if its class declares none."""
     if attrs.has(kind):
-        return [field.name for field in attrs.fields(kind)]
+        return tuple(field.name for field in attrs.fields(kind))
     if dataclasses.is_dataclass(kind):
-        return [field.name for field in dataclasses.fields(kind)]
+        return tuple(field.name for field in dataclasses.fields(kind))
     if issubclass(kind, msgspec.Struct):
         return kind.__struct_fields__
     if is_named_tuple(kind):
-        return cast("Sequence[str]", cast(Any, kind)._fields)
+        return cast("tuple[str, ...]", cast(Any, kind)._fields)
     return None
 
 
@@ -82,10 +93,25 @@ def bare(kind: type[object]) -> object:
         TypeError: its objects hold more than fields: it derives from dict, int or the like.
     """
     made = object.__new__(kind)
-    code = getattr(kind.__hash__, "__code__", None)
-    if code is not None and HASH in code.co_names:
+    if _keeps_its_hash(kind):
         object.__setattr__(made, HASH, None)
     return made
+
+
+@_once
+def _keeps_its_hash(kind: type[object]) -> bool:
+    code = getattr(kind.__hash__, "__code__", None)
+    return code is not None and HASH in code.co_names
+
+
+@_once
+def is_bare(kind: type[object]) -> bool:
+    """Whether `bare` can make one."""
+    try:
+        bare(kind)
+    except TypeError:
+        return False
+    return True
 
 
 def extra_of(value: object, fields: Sequence[str]) -> str | None:
@@ -94,14 +120,22 @@ def extra_of(value: object, fields: Sequence[str]) -> str | None:
     for name in getattr(value, "__dict__", ()):
         if name not in fields and name not in _NOT_EXTRA and not _is_cached(kind, name):
             return str(name)
+    for name in _slots_of(kind):
+        if name not in fields and hasattr(value, name):
+            return name
+    return None
+
+
+@_once
+def _slots_of(kind: type[object]) -> Sequence[str]:
+    """What else may hang on its objects, in slots."""
+    found: list[str] = []
     for base in kind.__mro__:
         if "__attrs_attrs__" in base.__dict__ or "__slots__" not in base.__dict__:
             continue  # slots of attrs are fields, or kept values of properties
         slots: object = base.__dict__["__slots__"]
-        for name in (slots,) if isinstance(slots, str) else cast("Sequence[str]", slots):
-            if name not in fields and name not in _NOT_EXTRA and hasattr(value, name):
-                return name
-    return None
+        found += (slots,) if isinstance(slots, str) else cast("Sequence[str]", slots)
+    return [name for name in found if name not in _NOT_EXTRA]
 
 
 def _is_cached(kind: type, name: str) -> bool:
