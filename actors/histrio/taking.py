@@ -16,6 +16,7 @@ from histrio_kernel.entries import ask_of, message_of
 from histrio_kernel.errors import NotStarted
 from histrio_kernel.futures import HOLDERS
 from histrio_kernel.handling import select
+from histrio_kernel.interrupt import Interrupt
 from histrio_kernel.turn import Worker
 
 __all__ = ["anything", "take"]
@@ -43,17 +44,21 @@ def anything(message: object) -> bool:
     return True
 
 
-async def take(cell: Cell, name: str, match: object, *, drops: bool, envelope: bool) -> object:
+async def take(
+    cell: Cell, name: str, match: object, *, drops: bool, envelope: bool, interrupt: Interrupt | None = None
+) -> object:
     """Take a message for the handler of `cell` that calls; `name` is the method that it calls.
 
     Raises:
+        Interrupted: nothing matched, and *interrupt* is set.
         NotStarted: the calling task is no handler of this actor.
         TypeError: *match* says nothing about messages.
     """
     worker = HOLDERS.get(current_task())
     if not isinstance(worker, Worker) or worker.turn is not cell.turn:
         raise NotStarted(f"{cell.path}: {name}() is for the actor's own handlers, and this task is none")
-    entry = await select(worker, _matcher(cell.path, name, match), drops=drops)
+    matches = anything if match is anything else _matcher(cell.path, name, match)
+    entry = await select(worker, matches, drops=drops, interrupt=interrupt)
     ask, message = ask_of(entry), message_of(entry)
     if envelope:
         return Envelope(message, ask)

@@ -31,6 +31,7 @@ from histrio_kernel.errors import Busy, NoMoreMail, Refusal, told
 from histrio_kernel.futures import PENDING, VALUE, Future
 from histrio_kernel.gate import BY_HAND, EXITING, HALTED, HEARD, KILLED, PAUSED, SELECTING, SHUT, Tracked
 from histrio_kernel.inbox import Selection
+from histrio_kernel.interrupt import Interrupt, Interrupted
 from histrio_kernel.over import Over
 from histrio_kernel.parking import again
 from histrio_kernel.signals import Kind
@@ -312,11 +313,14 @@ def _bury(worker: Worker, taken: list[object]) -> None:
         turn.engine.dead_letter(turn.inbox.path, message_of(entry), why)
 
 
-async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool) -> object:
+async def select(
+    worker: Worker, match: Callable[[object], bool], *, drops: bool, interrupt: Interrupt | None = None
+) -> object:
     """Take the first entry whose message matches, waiting for it with the turn given away (A12).
 
     Raises:
         Busy: another select of this actor waits.
+        Interrupted: nothing matched, and *interrupt* is set.
         SelectStalled: the inbox is full of other mail.
         trio.EndOfChannel: intake is closed, and nothing that waits matches.
     """
@@ -334,7 +338,11 @@ async def select(worker: Worker, match: Callable[[object], bool], *, drops: bool
     if entry is NO_ENTRY:
         if inbox.closed is not None:
             raise NoMoreMail
+        if interrupt is not None and interrupt.is_set:
+            raise Interrupted
         selection = Selection(inbox, match, drops=drops)
+        if interrupt is not None:
+            interrupt.guards(selection)
         inbox.begin_selection(selection)
         turn.close_gate(SELECTING)
         try:

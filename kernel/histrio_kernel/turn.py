@@ -78,6 +78,7 @@ class Turn:
         "free",
         "gate",
         "handlers",
+        "holds_long",
         "idle",
         "in_flight_max",
         "inbox",
@@ -118,6 +119,7 @@ class Turn:
         self.suspended = 0
         self.tells_quiet = False
         self.watched = False
+        self.holds_long = False  # by intent: the watchdog is not told
         self.owed: dict[Ask[object], None] | None = None
         self.touches: dict[str, int] | None = None
 

@@ -81,9 +81,9 @@ class Watchdog:
         """Look once at every turn that is awake."""
         for turn in tuple(self._engine.awake):
             assert isinstance(turn, Turn)
-            worker = turn.holder()
+            worker = None if turn.holds_long else turn.holder()
             call = None if worker is None else _call_of(worker)
-            if turn.free:
+            if turn.free or turn.holds_long:
                 self._let_go(turn)
             elif worker is None or call is None:
                 self._holds.pop(turn, None)  # it is between two calls

@@ -13,10 +13,11 @@ from histrio.durable.activation import Activation
 from histrio.durable.beginnings import Beginning
 from histrio.durable.book import Book
 from histrio.durable.errors import NotRecorded
-from histrio.durable.items import Answer, Message, Told
+from histrio.durable.items import Answer, Message
 from histrio.durable.places import Host
 from histrio.durable.recorded import Recorded
 from histrio.durable.stored import encode, encode_outcome
+from histrio.messages import Envelope
 from histrio_kernel.errors import ActorStopped, End, HistrioError, Reason
 from histrio_kernel.futures import HOLDERS, Future, Pace, Telling
 from histrio_kernel.journal.record import Record
@@ -51,7 +52,7 @@ class Deeds:
         self.futures: Final[dict[str, Recorded[object]]] = {}
         self.restarts = 0
         self.owed: Final[dict[int, str]] = {}
-        self.envelopes: Final[dict[int, Told]] = host.envelopes
+        self.envelopes: Final[dict[int, Envelope[object]]] = host.envelopes
         self.born: Final[dict[str, int]] = {}
         self.result_wanted: Outcome[object] | None = None
         self.is_over = False
@@ -198,13 +199,13 @@ class Deeds:
 
     def _reply(self, scope: int, outcome: Outcome[object]) -> None:
         """To whoever is not durable, if it is there still."""
-        told = self.envelopes.pop(scope, None)
-        if told is None:
+        envelope = self.envelopes.pop(scope, None)
+        if envelope is None:
             return
         if isinstance(outcome, Error):
             error = outcome.error
             assert isinstance(error, Exception), error
-            told.envelope.fail(error)
+            envelope.fail(error)
         else:
             assert isinstance(outcome, Value)
-            told.envelope.reply(outcome.value)
+            envelope.reply(outcome.value)

@@ -21,11 +21,12 @@ import trio
 from histrio.durable.activation import Activation
 from histrio.durable.behaviours import name_of
 from histrio.durable.draft import Draft
-from histrio.durable.items import Told
+from histrio.durable.items import Done
 from histrio.durable.life import Life
 from histrio.durable.recorded import Recorded
 from histrio.durable.refs import DurableRef
 from histrio.durable.work import EffectOf
+from histrio.messages import Envelope
 from histrio.ref import Ref
 from histrio_kernel.combinators import _Combined
 from histrio_kernel.errors import ActorStopped, End, HistrioError, Reason, first_of_group
@@ -159,7 +160,7 @@ class _Nowhere:
     """
 
     def __init__(self, past: Sequence[Record], identity: str) -> None:
-        self.envelopes: dict[int, Told] = {}
+        self.envelopes: dict[int, Envelope[object]] = {}
         self.takes_snapshots = False
         self.identity: Final = identity
         self._past: Final = past
@@ -198,6 +199,17 @@ class _Nowhere:
     def now(self) -> float:
         """The past ends at its last record."""
         return self._past[-1].at
+
+    async def next(self, *, mail: bool) -> Never:
+        """The past is over before."""
+        raise AssertionError(f"{self.path} lives")
+
+    def put(self, item: Done) -> None:
+        """Nobody will take it."""
+
+    def whose_outcome_came(self) -> Collection[str]:
+        """Nobody's."""
+        return ()
 
     async def commit(self, draft: Draft, incarnation: int) -> None:
         """What is to be stored is new.

@@ -12,13 +12,14 @@ import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol, cast
 
 import attrs
 import trio
 from outcome import Error, Outcome, Value
 
-from histrio.actor import Actor
+from histrio.actor import Actor, cell_of
+from histrio.durable.arrivals import Arrivals
 from histrio.durable.beginnings import Beginning
 from histrio.durable.draft import Draft
 from histrio.durable.effects import THIS_EFFECT, Effect, Mode
@@ -37,9 +38,10 @@ from histrio.durable.recorded import Recorded
 from histrio.durable.stored import encode
 from histrio.durable.work import EffectOf
 from histrio.messages import Envelope
+from histrio.taking import anything, take
 from histrio_kernel.driver import Driver
-from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, Reason
-from histrio_kernel.futures import Promise
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, NoMoreMail, Reason, SelectStalled
+from histrio_kernel.interrupt import Interrupt, Interrupted
 from histrio_kernel.journal.cursor import NonDeterminism
 from histrio_kernel.journal.errors import JournalDamaged, Undecodable
 from histrio_kernel.journal.record import Record
@@ -104,60 +106,35 @@ class Host(Actor[object]):
         self._path: Final = path
         self._beginning: Final = beginning
         self.life: Life | None = None
+        self.arrivals: Final = Arrivals()
+        self._interrupt: Final = Interrupt()
+        self._is_inboxs_turn = False
         self.began: Final = trio.Event()
         """Set when its first record is in the journal, or its past has been done again, or neither could be."""
         self.failure: Exception | None = None
         """Why it does not live."""
-        self.envelopes: dict[int, Told] = {}
+        self.envelopes: dict[int, Envelope[object]] = {}
         self.takes_snapshots = True
         self._stored: Beginning | None = None
         """Who it is, as the journal has it in its row."""
         self._quarantine: Quarantined | None = None
-        self._told: Told | None = None
         self._crashes: Final[deque[float]] = deque()
         self._running: Final[dict[str, trio.CancelScope]] = {}
         """What runs for the actor, by the ids of its futures."""
-        self._left: Final[list[Item]] = []
-        """What has come while there was no life to take it."""
         self._nursery: trio.Nursery | None = None
         tree.lives(self)
 
     # -- what the system's actor does --------------------------------------------------------------------------------
 
-    async def run(self) -> object:
-        """Live, and hand on what others send."""
+    async def run(self) -> None:
+        """Live, until the actor ends or is to stop."""
+        cell_of(self, "run").turn.holds_long = True  # as long as a commit takes, which is no handler's fault
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._live, nursery.cancel_scope)
-            try:
-                while True:
-                    await self._hand_on(await self.receive_next())
-            except trio.EndOfChannel:
-                nursery.cancel_scope.cancel()
-        return None
+            await self._live()
+            nursery.cancel_scope.cancel()
 
-    async def _hand_on(self, envelope: Envelope[object]) -> None:
-        """One message, until it is in the journal."""
-        if self._quarantine is not None:
-            self._turn_away(envelope, self._quarantine)
-            return
-        taken: Promise[None] = self.promise()
-        self._told = told = Told(envelope, partial(self._was_taken, taken))
-        self.put(told)
-        await taken
-
-    def _was_taken(self, taken: Promise[None]) -> None:
-        """No other life is given it: it is in the journal, or was turned away."""
-        self._told = None
-        if not taken.is_done:
-            taken.set(None)
-
-    def _turn_away(self, envelope: Envelope[object], error: Quarantined) -> None:
-        envelope.fail(error)
-        if not envelope.is_ask:
-            self.system.engine.dead_letter(self._path, envelope.message, str(error))
-
-    async def _live(self, everything: trio.CancelScope) -> None:
+    async def _live(self) -> None:
         """One life after the other."""
         try:
             while True:
@@ -170,9 +147,9 @@ class Host(Actor[object]):
                     self.failure = failed.error
                     break
                 except (NonDeterminism, PastTooLong, UnknownBehaviour, Undecodable, JournalDamaged) as error:
-                    self._put_in_quarantine(error)
-                    await trio.sleep_forever()
-            everything.cancel()
+                    await self._turn_all_away(self._put_in_quarantine(error))
+        except NoMoreMail:
+            pass  # it is to stop
         except Exception as error:
             self.failure = error
             self._tree.is_over(self._path, Error(ActorFailed(self._path, error)))
@@ -181,30 +158,60 @@ class Host(Actor[object]):
             self.began.set()
 
     async def _live_once(self) -> None:
-        journal = self._tree.journal
-        if self.life is not None:
-            self._left.extend(self.life.arrivals.left())
+        journal, arrivals = self._tree.journal, self.arrivals
+        arrivals.unload()
         records = await journal.records(self._path)
         self.life = life = Life(self, records, again=self.life is not None)
-        if self._told is not None:
-            self._left.append(self._told)
-        for item in self._left:  # what comes from here on, it is given by `put`
-            life.arrivals.put(item)
-        self._left.clear()
         if not records:
             assert self._beginning is not None, self._path
-            life.arrivals.put(Begin(self._beginning))
-        life.arrivals.load(await journal.mail(self._path))
+            arrivals.put(Begin(self._beginning))
+        arrivals.load(await journal.mail(self._path))
         await life.run()
         assert life.result is not None
         self._tree.is_over(self._path, life.result)
 
-    def put(self, item: Item) -> None:
+    async def _turn_all_away(self, why: Quarantined) -> NoReturn:
+        """It is in quarantine until it is to stop."""
+        while True:
+            envelope = await self.receive_next()
+            envelope.fail(why)
+            if not envelope.is_ask:
+                self.system.engine.dead_letter(self._path, envelope.message, str(why))
+
+    def put(self, item: Done | Beat | Transact | Letter) -> None:
         """Something has come to the actor."""
-        if self.life is not None and not self.life.is_over:
-            self.life.arrivals.put(item)
-        elif not isinstance(item, Told | Letter):  # those are given to the next life anyhow
-            self._left.append(item)
+        self.arrivals.put(item)
+        self._interrupt.set()
+
+    async def next(self, *, mail: bool) -> Item:
+        """The next input; without *mail*, nothing that is new. Letters and the inbox take turns.
+
+        Raises:
+            NoMoreMail: the actor is to stop.
+        """
+        arrivals, cell = self.arrivals, cell_of(self, "next")
+        while True:
+            if arrivals.ended:
+                return arrivals.ended.popleft()
+            self._is_inboxs_turn = not self._is_inboxs_turn
+            if mail and arrivals.letters and not (self._is_inboxs_turn and cell.inbox.queue):
+                return arrivals.letters.popleft()
+            self._interrupt.is_set = False
+            try:
+                entry = await take(
+                    cell, "next", anything if mail else _nothing, drops=False, envelope=True, interrupt=self._interrupt
+                )
+                return Told(cast("Envelope[object]", entry))
+            except Interrupted:
+                pass
+            except (
+                SelectStalled
+            ):  # handlers as many as may be, and an inbox full of mail: whatever ends is what it waits for
+                await self._interrupt.wait()
+
+    def whose_outcome_came(self) -> Collection[str]:
+        """The futures whose outcome has come, or is about to be made."""
+        return {item.future for item in self.arrivals.ended if isinstance(item, Done | Transact)}
 
     def _count(self, failure: StepFailed) -> None:
         """One more crash.
@@ -226,19 +233,17 @@ class Host(Actor[object]):
                 "Its journal is whole, and has each failure as a CRASH"
             ) from failure
 
-    def _put_in_quarantine(self, error: HistrioError) -> None:
-        self._quarantine = Quarantined(f"{self._path} is quarantined: {error}")
-        self._quarantine.__cause__ = error
+    def _put_in_quarantine(self, error: HistrioError) -> Quarantined:
+        self._quarantine = quarantine = Quarantined(f"{self._path} is quarantined: {error}")
+        quarantine.__cause__ = error
         self._tree.report(error)
-        for told in self.envelopes.values():
-            told.envelope.fail(self._quarantine)
+        for envelope in self.envelopes.values():
+            envelope.fail(quarantine)
         self.envelopes.clear()
         self.life = None
         self.keep(())
         self.began.set()
-        if self._told is not None:
-            self._turn_away(self._told.envelope, self._quarantine)
-            self._told.taken()
+        return quarantine
 
     @property
     def quarantine(self) -> Quarantined | None:
@@ -377,6 +382,11 @@ class Host(Actor[object]):
 
     async def _timer(self, at: float) -> None:
         await self._driver.clock.sleep(max(0.0, at - self.now()))
+
+
+def _nothing(_: object) -> bool:
+    """No message is meant."""
+    return False
 
 
 def row_of(path: str, beginning: Beginning) -> ActorRow:

@@ -36,15 +36,9 @@ class Answer:
 @final
 @attrs.frozen(eq=False)
 class Told:
-    """Somebody who is not durable has sent something.
-
-    Attributes:
-        envelope: with the message.
-        taken: called when it is in the journal.
-    """
+    """Somebody who is not durable has sent something."""
 
     envelope: Envelope[object]
-    taken: Callable[[], None]
 
 
 @final

@@ -26,7 +26,6 @@ import trio
 from outcome import Error, Outcome, Value
 
 from histrio.durable.activation import Activation
-from histrio.durable.arrivals import Arrivals
 from histrio.durable.beginnings import Beginning
 from histrio.durable.behaviours import ContinueAs, behaviour_named, name_of, version_of
 from histrio.durable.deeds import Deeds
@@ -36,6 +35,7 @@ from histrio.durable.items import Answer, Beat, Begin, Done, Item, Letter, Messa
 from histrio.durable.places import Behaviour, Host, handle
 from histrio.durable.runner import Runner
 from histrio.durable.stored import encode, encode_error, encode_outcome
+from histrio.messages import Envelope
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import (
     ActorFailed,
@@ -87,7 +87,6 @@ class Life(Deeds):
         self._has_warned = False
         self._known: Final[dict[str, Outcome[object]]] = {}
         """Outcomes in the journal of futures that others wait for still, since who was told of them first has failed."""
-        self.arrivals: Final = Arrivals()
         self._runner: Final = Runner(self.path)
         self._shield: Final = trio.CancelScope()
         self.activations: Final[dict[int, Activation]] = {}
@@ -110,7 +109,7 @@ class Life(Deeds):
                 with self._shield:
                     await self._again()
                     while self.result is None:
-                        await self._step(await self.arrivals.next(mail=len(self.activations) < IN_FLIGHT_MAX))
+                        await self._step(await self.host.next(mail=len(self.activations) < IN_FLIGHT_MAX))
                 self.is_over = True
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -146,10 +145,10 @@ class Life(Deeds):
     def _go_on(self) -> None:
         """What has no outcome yet begins again, unless it runs, or its outcome has come."""
         self.host.keep(self.futures)
-        come = self.arrivals.ended()
+        come = self.host.whose_outcome_came()
         for future in tuple(self.futures.values()):
             if future.id in self._known:
-                self.arrivals.put(Done(future.id, self._known[future.id]))
+                self.host.put(Done(future.id, self._known[future.id]))
             elif future.id not in come:
                 future.begin()
 
@@ -172,20 +171,20 @@ class Life(Deeds):
         """One input, and all that follows from it, in one batch."""
         record = await self._transacted(item) if isinstance(item, Transact) else self._recorded(item)
         if record is not None:
-            await self._from(record, item if isinstance(item, Told) else None)
+            await self._from(record, item.envelope if isinstance(item, Told) else None)
             await self._look_at_the_length()
 
-    async def _from(self, record: Record, told_by: Told | None) -> None:
+    async def _from(self, record: Record, envelope: Envelope[object] | None) -> None:
         """All that follows from an input, which is in the draft, or in the journal already."""
         first_scope = self._first_scope
-        self._apply(record, told_by)
+        self._apply(record, envelope)
         scope, took = self.book.scope, self.book.draft.took
         await self._run_ready()
         while self._next_self is not None and self._failed is None:
             await self._go_on_as_another()
         failed = None
         if self._failed is not None:
-            failed = self._crash(record, scope, took, told_by, first_scope or self._first_scope)
+            failed = self._crash(record, scope, took, first_scope or self._first_scope)
         self._finish_if_wanted()
         await self._commit()
         if failed is not None and self.result is None:
@@ -203,9 +202,7 @@ class Life(Deeds):
         for call in draft.after:
             call()
 
-    def _crash(
-        self, record: Record, scope: int, took: list[Mail], told_by: Told | None, first_scope: int
-    ) -> StepFailed:
+    def _crash(self, record: Record, scope: int, took: list[Mail], first_scope: int) -> StepFailed:
         """Record that this step has failed, instead of what it did. If it was the beginning that failed, that is the end.
 
         Raises:
@@ -219,8 +216,6 @@ class Life(Deeds):
         self.book.back_to(record, scope)
         if not is_early(record):
             draft.records.append(record)
-        if told_by is not None:
-            draft.after.append(told_by.taken)
         payload = encode_error(error)
         self.result_wanted = None
         self.book.emit(Kind.CRASH, str(activation.scope), payload, activation.scope)
@@ -269,10 +264,9 @@ class Life(Deeds):
                 try:
                     payload = encode(envelope.message)
                 except Unencodable as error:
-                    self._refuse(item, error)
+                    self._refuse(envelope, error)
                     return None
                 record = self.book.new(Kind.RECEIVE, "?" if envelope.is_ask else "", payload)
-                draft.after.append(item.taken)
             case Letter(mail):
                 draft.took.append(mail)
                 record = self._of_letter(mail)
@@ -292,11 +286,10 @@ class Life(Deeds):
         draft.records.append(record)
         return record
 
-    def _refuse(self, item: Told, error: Unencodable) -> None:
+    def _refuse(self, envelope: Envelope[object], error: Unencodable) -> None:
         """It cannot be stored, so it is not taken."""
-        item.envelope.fail(error)
-        item.taken()
-        if not item.envelope.is_ask:
+        envelope.fail(error)
+        if not envelope.is_ask:
             self.report(error)
 
     async def _transacted(self, item: Transact) -> Record | None:
@@ -370,7 +363,7 @@ class Life(Deeds):
         key = f"{mail.sender}?{what.answer_to}" if what.answer_to else mail.sender
         return self.book.new(Kind.RECEIVE, key, encode(what.what), cause=cause)
 
-    def _apply(self, record: Record, told_by: Told | None = None) -> None:
+    def _apply(self, record: Record, envelope: Envelope[object] | None = None) -> None:
         """What the input of a step does."""
         self.book.begin_step(record)
         scope = self.book.scope
@@ -381,8 +374,8 @@ class Life(Deeds):
                 message = decode(record.payload, self.host.dereference)
                 if "?" in record.key:
                     self.owed[scope] = record.key
-                if told_by is not None and told_by.envelope.is_ask:
-                    self.envelopes[scope] = told_by
+                if envelope is not None and envelope.is_ask:
+                    self.envelopes[scope] = envelope
                 assert self.behaviour is not None, record
                 behaviour = self.behaviour
                 self._activate(scope, record, lambda: handle(behaviour, message))

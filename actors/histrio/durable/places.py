@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from histrio.durable.draft import Draft
-from histrio.durable.items import Told
+from histrio.durable.items import Done, Item
 from histrio.durable.recorded import Recorded
 from histrio.durable.work import EffectOf
+from histrio.messages import Envelope
 from histrio_kernel.errors import HistrioError, Refusal, shown
 from histrio_kernel.gate import Handler
 from histrio_kernel.journal.record import Record
@@ -48,7 +49,7 @@ class Host(Protocol):
         takes_snapshots: whether the past may be rolled up by itself.
     """
 
-    envelopes: dict[int, Told]
+    envelopes: dict[int, Envelope[object]]
     takes_snapshots: bool
 
     @property
@@ -69,8 +70,20 @@ class Host(Protocol):
         """Whether that actor has not ended."""
         ...
 
+    async def next(self, *, mail: bool) -> Item:
+        """The next input; without *mail*, nothing that is new."""
+        ...
+
+    def put(self, item: Done) -> None:
+        """Something has come to the actor."""
+        ...
+
+    def whose_outcome_came(self) -> Collection[str]:
+        """The futures whose outcome has come, or is about to be made."""
+        ...
+
     async def commit(self, draft: Draft, incarnation: int) -> None:
-        """Store a step, then let its messages go."""
+        """Store a step, then let its messages go. The caller shields it."""
         ...
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:

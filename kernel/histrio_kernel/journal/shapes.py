@@ -14,8 +14,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
-from collections.abc import Sequence
-from typing import Any, Final, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import msgspec
@@ -33,13 +33,17 @@ __all__ = [
     "version_of",
 ]
 
+F = TypeVar("F", bound=Callable[..., object])
+
 HASH: Final = "_attrs_cached_hash"
 """Where attrs keeps a hash (`cache_hash=True`); it may differ between processes, and is no part of an object."""
 
 _NOT_EXTRA: Final = frozenset({"__weakref__", "__dict__", HASH})
 
-_once: Final = functools.lru_cache(maxsize=1024)
-"""For what does not change about a class, or a name."""
+
+def _once(function: F) -> F:
+    """For what does not change about a class, or a name."""
+    return cast(F, functools.lru_cache(maxsize=1024)(function))
 
 
 def name_of(kind: type) -> str:
