@@ -65,7 +65,7 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
         "log",
         "log_format",
     ),
-    ("account", "gate", "turn", "visiting", "settings", "handling", "lane"),
+    ("account", "gate", "interrupt", "turn", "visiting", "settings", "handling", "lane"),
     ("io", "doors", "journal"),
     ("machine.shell", "incarnation", "cell", "stuck", "loop_watchdog", "watchdog"),
 )
