@@ -115,7 +115,8 @@ class Mason(DurableActor[Lay | Count], behaviour="levels mason"):
 
     @histrio.handler(Lay)
     async def lay(self, message: Lay) -> int:
-        self.laid += await self.io(lay, message.number) or 0
+        laid = await self.io(lay, message.number)
+        self.laid += laid or 0
         await self.sleep(0.25)
         await self.crew.tell(Laid(self.laid + CHANGED.get(self.path, 0)))
         if message.number == 2:
