@@ -125,11 +125,15 @@ class Mason(DurableActor[Lay | Count], behaviour="levels mason"):
 
     @histrio.handler(Count)
     async def count(self, message: Count) -> int:
+        if message.more < 0:
+            await self.io(lay, 1)
+            self.laid += 100  # a step that fails has never happened
+            raise LookupError("less than nothing")
         return self.laid + message.more
 
 
 class Crew(DurableActor[Begin | Laid], behaviour="levels crew"):
-    """The middle level: questions, a child, a race, an effect that fails, and an end."""
+    """The middle level: questions, a child that fails, a race, an effect that fails, and an end."""
 
     def __init__(self) -> None:
         self.told: list[object] = []
@@ -139,6 +143,10 @@ class Crew(DurableActor[Begin | Laid], behaviour="levels crew"):
         mason = await self.spawn(Mason, self.ref)
         self.told.append(await mason.ask(Lay(message.number)))
         self.told.append(await histrio.both(mason.ask(Count(1)), mason.ask(Count(2))))
+        try:
+            await mason.ask(Count(-1))
+        except histrio.ActorFailed:
+            self.told.append("failed")
         race = await histrio.either(self.io(never), self.sleep(0.5))
         self.told.append(type(race).__name__)
         try:
