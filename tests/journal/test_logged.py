@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from tests.journal.owner import record
 from tests.kernel.planted import Fault, Planted
 
 from histrio.testing import DiskFaults, Faults, World, crash_points, simulate
+from histrio_kernel import log_format
 from histrio_kernel.driver import Disk
 from histrio_kernel.journal.errors import ForeignFile, JournalDamaged, JournalFailed, JournalTooNew
 from histrio_kernel.journal.logged import open_logged
@@ -108,6 +110,54 @@ def test_an_answer_before_the_sync_is_found() -> None:
         assert len(found["/a/child"]) >= len(notes)
 
     assert crash_points(live_hastily, recover, check).failed
+
+
+PAGES: Final = bytes(range(1, 200)) * 60
+"""A payload on three pages of the disk, of which none looks like another or like nothing."""
+
+
+async def live_on_pages(world: World) -> None:
+    """Two batches, the second on pages that a disk may write in any order."""
+    async with open_logged(world.disk, PATH) as journal:
+        for seq, payload in ((1, b"x"), (2, PAGES)):
+            await journal.commit(Batch(records=[record("/a", seq, payload)]))
+            world.notes.append(seq)
+
+
+async def payloads(world: World) -> list[bytes]:
+    """What is there afterwards."""
+    async with open_logged(world.disk, PATH) as journal:
+        return [each.payload for each in await journal.records("/a")]
+
+
+def is_a_beginning(notes: list[object], found: list[bytes]) -> bool:
+    """Whole batches only, and those that were acknowledged."""
+    return len(notes) <= len(found) and found == [b"x", PAGES][: len(found)]
+
+
+def test_torn_pages() -> None:
+    """J2, D4: of a batch on several pages any may be missing after a power cut: then it is not there."""
+    report = crash_points(live_on_pages, payloads, is_a_beginning, reordered=True)
+
+    report.check()
+    assert report.complete
+    in_order = crash_points(live_on_pages, payloads, is_a_beginning)
+    assert report.schedules >= in_order.schedules + 6, "of three pages, six ways in which some are missing"
+
+
+def test_torn_pages_are_found_by_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D5: without the checksums of its log the journal takes a batch with a page that is not there for one."""
+    monkeypatch.setattr(log_format, "_checksum", no_checksum)
+
+    report = crash_points(live_on_pages, payloads, is_a_beginning, reordered=True)
+
+    assert report.failed
+    assert isinstance(report.error, JournalDamaged | ForeignFile)
+
+
+def no_checksum(offset: int, fields: bytes, stored: bytes) -> int:
+    """The same for all records."""
+    return 0
 
 
 async def commit(disk: Disk, path: str, batches: int) -> None:

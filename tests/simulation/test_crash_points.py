@@ -70,6 +70,39 @@ def test_the_log_loses_nothing() -> None:
     assert report.schedules > 25 * count("crashed_schedules")
 
 
+@pytest.mark.parametrize("bases", [1, 3])
+def test_a_program_that_is_too_long_is_cut_at_places_that_are_drawn(bases: int) -> None:
+    """D4: `runs_max` is kept, each schedule has its share, and the report does not say that it is complete."""
+    lives.clear()
+    report = crash_points(count_lives, read, nothing_is_lost, bases=bases, runs_max=10)
+
+    report.check()
+    assert report.schedules == 10
+    assert not report.complete
+    drawn = bases - 1  # a schedule is drawn by a run of its own
+    looked_for_more = 1  # whether anything was left out, until something was
+    assert len(lives) == 10 + drawn + looked_for_more
+
+
+def test_a_program_that_is_not_too_long_is_cut_everywhere() -> None:
+    """D4: with room for all runs they are all made, once, and the report is that without a bound."""
+    lives.clear()
+    bounded = crash_points(count_lives, read, nothing_is_lost, runs_max=1_000)
+
+    assert len(lives) == bounded.schedules
+    assert bounded == crash_points(count_lives, read, nothing_is_lost)
+    assert bounded.complete
+
+
+lives: list[World] = []
+
+
+async def count_lives(world: World) -> None:
+    """As `write`, and counted."""
+    lives.append(world)
+    await write(world)
+
+
 async def careless(world: World) -> None:
     """Acknowledges before the sync."""
 

@@ -134,3 +134,23 @@ def test_any_length_of_sleep(seconds: float) -> None:
         return world.now
 
     assert simulate(program).value >= seconds
+
+
+async def rest(world: World) -> None:
+    """Somebody sleeps again and again, and all of it is settled."""
+    slept: list[int] = []
+
+    async def sleep() -> None:
+        for number in range(5):
+            await trio.sleep(1)
+            slept.append(number)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sleep)
+        await world.settle()
+        assert len(slept) == 5, "settle() has returned, and somebody still slept"
+
+
+def test_what_the_clock_wakes_before_settle_looks_is_waited_for() -> None:
+    """D2: the clock may move between the moment in which nobody could go on and the step of who waited for that moment."""
+    explore(rest, strategy="random").check()

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import islice
+from random import Random
 from typing import Final, TypeVar, final
 
 import attrs
@@ -60,6 +62,7 @@ def crash_points(
     seed: int = 0,
     bases: int = 1,
     images_max: int = IMAGES_MAX,
+    runs_max: int | None = None,
     reordered: bool = False,
     faults: Faults | None = None,
     token: str | None = None,
@@ -75,12 +78,15 @@ def crash_points(
         seed: of the values of `random`, and of the schedules that are drawn.
         bases: how many schedules of *main* are cut everywhere: first in, first out, and others that are drawn.
         images_max: how many images of the disk are tried at each place.
+        runs_max: how many runs there are at most, for a program that is too long to be cut everywhere: each schedule has its
+            share of them, for places that are drawn from the seed, each with its images. Default: as many as it takes.
         reordered: also those of a disk that writes in any order what no sync has put in an order.
         faults: what else may go wrong; it does only if a token says so.
         token: replay this one failure, which is raised; default: what `pytest --sim-replay` says, if anything.
 
     Returns:
-        The report; `schedules` are the runs, and it is complete if no place had more than *images_max* images.
+        The report; `schedules` are the runs, and it is complete if no place had more than *images_max* images, and none was
+        left out for *runs_max*.
 
     Examples:
         >>> async def write(world: World) -> None:
@@ -104,7 +110,7 @@ def crash_points(
             raise ran.outcome.error
         return Report(False, None, 1, None, "", False)
     with quiet():
-        return points.all(seed, bases)
+        return points.all(seed, bases, runs_max)
 
 
 def _departing(schedule: Schedule, at: int, chosen: int) -> Schedule:
@@ -143,25 +149,32 @@ class _Points:
     runs: int = 0
     left_out: bool = False
 
-    def all(self, seed: int, bases: int) -> Report:
-        """Every place, and every image there."""
-        for schedule in self._schedules(seed, bases):
-            cut = self.run(schedule)
-            self.runs += 1
-            if isinstance(cut.ran.outcome, Error):
-                return self._failed(schedule, cut)
-        return Report(False, None, self.runs, None, "", not self.left_out)
-
-    def _schedules(self, seed: int, bases: int) -> Iterator[Schedule]:
+    def all(self, seed: int, bases: int, runs_max: int | None) -> Report:
+        """Every place, and every image there; of each base a share, if there may be only so many."""
         for number in range(bases):
             base = self._base(seed, number)
-            yield base
-            first = self.run(base)
-            yield from self._images(base, first)
-            for at in first.places(_CUT):
-                there = _departing(base, at, 1)
-                yield there
-                yield from self._images(there, self.run(there))
+            share = None if runs_max is None else runs_max * (number + 1) // bases - runs_max * number // bases
+            runs = self._everywhere(base, None if share is None else Random(run_seed(seed, number)))
+            for schedule, cut in islice(runs, share):
+                self.runs += 1
+                if isinstance(cut.ran.outcome, Error):
+                    return self._failed(schedule, cut)
+            self.left_out = self.left_out or next(runs, None) is not None
+        return Report(False, None, self.runs, None, "", not self.left_out)
+
+    def _everywhere(self, base: Schedule, random: Random | None) -> Iterator[tuple[Schedule, _Cut]]:
+        """The runs of one base: without a cut, and with one at each place, in a drawn order if there is *random*."""
+        first = self.run(base)
+        yield base, first
+        places = list(first.places(_CUT))
+        if random is not None:
+            random.shuffle(places)
+        yield from self._images(base, first)
+        for at in places:
+            there = _departing(base, at, 1)
+            cut = self.run(there)
+            yield there, cut
+            yield from self._images(there, cut)
 
     def _base(self, seed: int, number: int) -> Schedule:
         """First in, first out, and then schedules that are drawn."""
@@ -171,10 +184,11 @@ class _Points:
         ran = simulation.run(lambda: self._live_and_recover(simulation))
         return Schedule(seed, departures(ran.tape))
 
-    def _images(self, schedule: Schedule, cut: _Cut) -> Iterator[Schedule]:
+    def _images(self, schedule: Schedule, cut: _Cut) -> Iterator[tuple[Schedule, _Cut]]:
         for at in cut.places(_LEFT):
             for image in range(1, cut.ran.tape[at].ways):
-                yield _departing(schedule, at, image)
+                there = _departing(schedule, at, image)
+                yield there, self.run(there)
 
     def run(self, schedule: Schedule) -> _Cut:
         """One run: the program up to its cut, or its end, and the recovery."""

@@ -364,6 +364,11 @@ class Simulation:
         """When time alone will let the program go on: the first deadline that is no service's; infinite if none is."""
         return first_deadline(self.steps, lambda task: task not in but and not is_service(task))
 
+    @property
+    def somebody_can_go_on(self) -> bool:
+        """Whether another task than the one that asks has something to do now, or the simulated world has."""
+        return bool(self.steps.runnable() or self._waiting)
+
     def _what(self, identity: int, deadline: float) -> str:
         """What a step is called in reports."""
         return self._names[identity] if identity != CLOCK else f"the clock moves to {deadline:.6g} s"
