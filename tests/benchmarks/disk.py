@@ -8,7 +8,6 @@ of the current directory, because a temporary directory may be memory.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,15 +15,11 @@ import trio
 import trio.testing
 
 from histrio_kernel.real import RealDriver
-from tests.benchmarks.measure import Row, Stopwatch
+from tests.benchmarks.measure import Row, Stopwatch, on_disk
 
 WRITERS = 2000
 RECORDS_EACH = 5
 RECORD = b"a record of 128 bytes".ljust(128, b".")
-
-
-def _directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd())
 
 
 def group_commit(writers: int) -> float:
@@ -55,13 +50,13 @@ def group_commit(writers: int) -> float:
             assert file.size == writers * RECORDS_EACH * len(RECORD)
         return watch.us_per(writers * RECORDS_EACH)
 
-    with _directory() as directory:
+    with on_disk() as directory:
         return trio.run(main, Path(directory) / "log")
 
 
 def one_by_one(records: int) -> float:
     """The peer."""
-    with _directory() as directory:
+    with on_disk() as directory:
         file = os.open(Path(directory) / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             with Stopwatch(time.perf_counter) as watch:

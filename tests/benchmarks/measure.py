@@ -15,14 +15,16 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Final
 
 import attrs
 
-__all__ = ["PAIRS", "PAIRS_QUICK", "Figures", "Row", "Side", "Stopwatch", "in_units", "measure"]
+__all__ = ["PAIRS", "PAIRS_QUICK", "Figures", "Row", "Side", "Stopwatch", "in_units", "measure", "on_disk"]
 
 PAIRS: Final = 7
 """How many pairs a full run takes the median of; an odd number, so that the median is one of them."""
@@ -128,6 +130,11 @@ class Stopwatch:
     def us_per(self, items: int) -> float:
         """Microseconds for each of so many items."""
         return self.seconds / items * 1e6
+
+
+def on_disk() -> tempfile.TemporaryDirectory[str]:
+    """A directory on the disk of the current one, for the time of a block."""
+    return tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd())
 
 
 def measure(row: Row, *, quick: bool, on_timing: Callable[[], None]) -> Figures:
