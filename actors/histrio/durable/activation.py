@@ -15,6 +15,7 @@ Invariant: at most one activation of a life runs. It runs until it waits for som
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, Protocol, final
 
 import trio
@@ -23,6 +24,7 @@ from trio.lowlevel import Abort, Task, current_task, reschedule
 
 from histrio.durable.errors import NotRecorded
 from histrio.durable.recorded import Recorded, is_recorded
+from histrio.durable.strict import looked_at
 from histrio_kernel.futures import HOLDERS, Future, Holder, RaiseCancel
 from histrio_kernel.journal.record import Record
 from histrio_kernel.parking import request
@@ -84,6 +86,7 @@ class Activation(Holder):
         "_body",
         "_cancel_scope",
         "_killed",
+        "_refused",
         "_struck",
         "_task",
         "_unseen",
@@ -106,10 +109,11 @@ class Activation(Holder):
         self.outcome: Outcome[object] | None = None
         self.request = request(self.abort)
         self.life: Final = life
-        self._body: Final = body
+        self._body = body
         self._task: Task | None = None
         self._cancel_scope: trio.CancelScope | None = None
         self._killed = self._struck = False
+        self._refused: NotRecorded | None = None
         self._unseen: Final[list[Recorded[object]]] = []
 
     async def run(self, within: trio.CancelScope) -> None:
@@ -137,6 +141,16 @@ class Activation(Holder):
     def is_killed(self) -> bool:
         """Whether it was ended."""
         return self._killed
+
+    def is_looked_at(self) -> None:
+        """Refuse what could not be done again; said before it begins."""
+        self._body = partial(looked_at, self.life.path, self._body, self._waits_for_what_is_recorded, self._refuse)
+
+    def _refuse(self, error: NotRecorded) -> None:
+        self._refused = self._refused or error
+
+    def _waits_for_what_is_recorded(self) -> bool:
+        return self.waits_for is not None and not self.waits_for.is_done
 
     def go(self) -> None:
         """Begin, or go on with the outcome of what was waited for."""
@@ -190,8 +204,10 @@ class Activation(Holder):
         """Nothing but its life has made it go on.
 
         Raises:
-            NotRecorded: a cancel scope has.
+            NotRecorded: a cancel scope has, or, in a strict tree, the end of another wait.
         """
+        if self._refused is not None:
+            raise self._refused
         if self._struck:
             raise NotRecorded(
                 f"{self.life.path}: a cancel scope struck a wait of a durable handler. When it strikes is not recorded, so "

@@ -161,7 +161,7 @@ class _Nowhere:
 
     def __init__(self, past: Sequence[Record], identity: str) -> None:
         self.envelopes: dict[int, Envelope[object]] = {}
-        self.takes_snapshots = False
+        self.takes_snapshots = self.is_strict = False
         self.identity: Final = identity
         self._past: Final = past
         self.life: Final = Life(self, past)

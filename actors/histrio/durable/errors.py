@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from typing import Final
 
 from histrio_kernel.errors import HistrioError, told
@@ -54,6 +56,12 @@ class SnapshotFailed(HistrioError):
 
 class StillPending(HistrioError):
     """An actor wants to go on as another, and something that it began has no outcome yet."""
+
+    def __init__(self, path: str, wanted: object, waiting: Sequence[str]) -> None:
+        super().__init__(
+            f"{path} wants to go on as {wanted!r}, and has begun what has no outcome yet: {', '.join(waiting)}. Wait for it, "
+            "or cancel it, before you return ContinueAs"
+        )
 
 
 class TooManyCrashes(HistrioError):

@@ -54,6 +54,7 @@ class Tree(Protocol):
     """The tree, as far as its hosts know it."""
 
     journal: Journal
+    is_strict: bool
 
     def dereference(self, path: str) -> object:
         """The ref of a path."""
@@ -115,6 +116,7 @@ class Host(Actor[object]):
         """Why it does not live."""
         self.envelopes: dict[int, Envelope[object]] = {}
         self.takes_snapshots = True
+        self.is_strict = tree.is_strict
         self._stored: Beginning | None = None
         """Who it is, as the journal has it in its row."""
         self._quarantine: Quarantined | None = None

@@ -417,6 +417,8 @@ class Life(Deeds):
     def _activate(self, scope: int, record: Record, body: Callable[[], Awaitable[object]]) -> None:
         """A handler begins: it is the next that runs."""
         activation = self.activations[scope] = Activation(self, scope, record, body)
+        if self.host.is_strict:
+            activation.is_looked_at()
         self._runner.can_go_on(activation)
 
     # -- what activations say ----------------------------------------------------------------------------------------
@@ -480,12 +482,7 @@ class Life(Deeds):
 
     def _what_is_pending(self, wanted: object) -> StillPending | None:
         waiting = [f"handler {scope}" for scope in self.activations] + [str(future) for future in self.futures.values()]
-        if not waiting:
-            return None
-        return StillPending(
-            f"{self.path} wants to go on as {wanted!r}, and has begun what has no outcome yet: {', '.join(waiting)}. Wait "
-            "for it, or cancel it, before you return ContinueAs"
-        )
+        return StillPending(self.path, wanted, waiting) if waiting else None
 
     def _finish_if_wanted(self) -> None:
         wanted = self.result_wanted

@@ -47,10 +47,12 @@ class Host(Protocol):
     Attributes:
         envelopes: the questions of those who are not durable, by the handler that answers them.
         takes_snapshots: whether the past may be rolled up by itself.
+        is_strict: whether its handlers are looked at, for what could not be done again.
     """
 
     envelopes: dict[int, Envelope[object]]
     takes_snapshots: bool
+    is_strict: bool
 
     @property
     def path(self) -> str:

@@ -41,9 +41,10 @@ Ts = TypeVarTuple("Ts")
 class DurableTree:
     """The durable actors of one journal. Made by `open_tree`."""
 
-    def __init__(self, system: System, journal: Journal, nursery: trio.Nursery) -> None:
+    def __init__(self, system: System, journal: Journal, nursery: trio.Nursery, *, is_strict: bool) -> None:
         self.system: Final = system
         self.journal: Final = journal
+        self.is_strict: Final = is_strict
         self._nursery: Final = nursery
         self._rows: Final[dict[str, ActorRow]] = {}
         self._hosts: Final[dict[str, Host]] = {}
@@ -254,13 +255,20 @@ _HOSTS: Final[dict[tuple[type[object] | None, str | None], type[Host]]] = {}
 
 
 @asynccontextmanager
-async def open_tree(system: System, journal: Journal) -> AsyncGenerator[DurableTree]:
+async def open_tree(system: System, journal: Journal, *, strict: bool = False) -> AsyncGenerator[DurableTree]:
     """The durable actors of a journal: those that lived are made again before the block begins.
 
     When the block is left they stop where they are, and go on when the journal is opened again.
+
+    Args:
+        system: that they live in.
+        journal: open, and ours.
+        strict: have each call of a handler looked at. One that cannot be done again (of a clock, of chance, of files and
+            sockets, or the plain wait for something) raises `NotRecorded` where it is made, with what to use instead. It
+            takes a multiple of the time: for tests, and for a look before a deploy.
     """
     async with trio.open_nursery() as nursery:
-        tree = DurableTree(system, journal, nursery)
+        tree = DurableTree(system, journal, nursery, is_strict=strict)
         await tree.recover()
         try:
             yield tree
