@@ -1,6 +1,6 @@
 """No test runs for ever: each has a real process alarm.
 
-`@pytest.mark.alarm(seconds)` changes the 120 seconds of a test.
+`@pytest.mark.alarm(seconds)` changes the 120 seconds of a test; in a run that tries more it has longer.
 """
 
 # Why not a Trio timeout: it asks the program under test to cancel itself, and a wait whose abort refuses cancellation,
@@ -25,7 +25,9 @@ from typing import Final, Protocol, cast
 import pytest
 import trio
 
-ALARM_S: Final = 120.0
+from tests.effort import Effort, effort
+
+ALARM_S: Final = {Effort.QUICK: 120.0, Effort.PROVE: 1_800.0, Effort.NIGHTLY: 20_000.0}
 LAST_WORD_S: Final = 30.0  # from the alarm to the end of the process
 STACK_MAX: Final = 12  # frames; those before are pytest's
 
@@ -58,7 +60,7 @@ def alarm_s(item: pytest.Item) -> float:
     """The seconds of that test, from its nearest marker."""
     mark = item.get_closest_marker("alarm")
     if mark is None:
-        return ALARM_S
+        return ALARM_S[effort()]
     (seconds,) = mark.args
     assert seconds > 0, f"{item.nodeid}: an alarm needs a time, not {seconds!r}"
     return float(seconds)
