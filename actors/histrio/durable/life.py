@@ -29,10 +29,10 @@ from histrio.durable.activation import Activation
 from histrio.durable.arrivals import Arrivals
 from histrio.durable.beginnings import Beginning
 from histrio.durable.behaviours import ContinueAs, behaviour_named, name_of, version_of
-from histrio.durable.deeds import Deeds
 from histrio.durable.draft import Draft
 from histrio.durable.errors import BeginningFailed, PastTooLong, SnapshotFailed, StepFailed, StillPending
-from histrio.durable.items import Answer, Beat, Begin, Done, Item, Letter, Message, Restarted, Told, Transact
+from histrio.durable.inputs import Inputs
+from histrio.durable.items import Done, Item, Restarted, Told, Transact
 from histrio.durable.places import Behaviour, Host, handle
 from histrio.durable.runner import Runner
 from histrio.durable.stored import encode, encode_error, encode_outcome
@@ -49,8 +49,7 @@ from histrio_kernel.errors import (
     told,
 )
 from histrio_kernel.journal.codec import decode
-from histrio_kernel.journal.cursor import TRANSACTION, Cursor, is_early
-from histrio_kernel.journal.errors import JournalFailed, SeqConflict, Unencodable
+from histrio_kernel.journal.cursor import Cursor, is_early
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import DeadLetterRow, Mail
 from histrio_kernel.signals import Kind
@@ -62,7 +61,7 @@ IN_FLIGHT_MAX: Final = bound("in_flight_max")
 
 
 @final
-class Life(Deeds):
+class Life(Inputs):
     """What one actor does from its first record to its end, or to its next crash.
 
     Attributes:
@@ -169,7 +168,7 @@ class Life(Deeds):
     async def _step(self, item: Item) -> None:
         """One input, and all that follows from it, in one batch."""
         self.book.draft = Draft()
-        record = await self._transacted(item) if isinstance(item, Transact) else self._recorded(item)
+        record = await self.transacted(item) if isinstance(item, Transact) else self.recorded(item)
         if record is not None:
             await self._from(record, item if isinstance(item, Told) else None)
             await self._look_at_the_length()
@@ -254,57 +253,6 @@ class Life(Deeds):
 
     # -- what an input does ------------------------------------------------------------------------------------------
 
-    def _recorded(self, item: Item) -> Record | None:
-        """The record of an input; None if it says nothing any more."""
-        draft = self.book.draft
-        match item:
-            case Told(envelope):
-                try:
-                    payload = encode(envelope.message)
-                except Unencodable as error:
-                    self._refuse(item, error)
-                    return None
-                record = self.book.new(Kind.RECEIVE, "?" if envelope.is_ask else "", payload)
-                draft.after.append(item.taken)
-            case Letter(mail):
-                draft.took.append(mail)
-                record = self._of_letter(mail)
-            case Done(future, outcome):
-                if future not in self.futures:
-                    return None
-                record = self.book.new(Kind.RESOLVED, future, encode_outcome(outcome))
-            case Beat(future, progress):
-                record = self.book.new(Kind.CONTROL, f"beat {future}", progress)
-            case Begin(payload):
-                record = self.book.new(Kind.START, "", payload)
-            case Restarted(of_process):
-                self.book.incarnation += 1
-                record = self.book.new(Kind.RESTART, "process" if of_process else "handler", b"")
-            case _:
-                raise AssertionError("the record of a transaction is stored by it")
-        draft.records.append(record)
-        return record
-
-    def _refuse(self, item: Told, error: Unencodable) -> None:
-        """It cannot be stored, so it is not taken."""
-        item.envelope.fail(error)
-        item.taken()
-        if not item.envelope.is_ask:
-            self.report(error)
-
-    async def _transacted(self, item: Transact) -> Record | None:
-        """The outcome of a transaction, which has stored it: that is all of the batch, for nobody knew it before."""
-        if item.future not in self.futures:
-            return None
-        record = self.book.new(Kind.RESOLVED, item.future, b"", cause=TRANSACTION)
-        try:
-            return await self.host.transact(record, item.call)
-        except (JournalFailed, SeqConflict):
-            raise
-        except Exception as error:  # that of the function: nothing of it is stored
-            self.book.seq, self.book.count = self.book.seq - 1, self.book.count - 1
-            return self._recorded(Done(item.future, Error(error)))
-
     async def _look_at_the_length(self) -> None:
         """Roll the past up if it is time; tell of one that grows, and stop one that does not end (J7).
 
@@ -353,15 +301,6 @@ class Life(Deeds):
         """The same actor, with what it has by now: children that live, and names that it has given away for good."""
         kept = tuple(each for each in self.children if "#" not in each.rpartition("/")[2] or self.host.is_live(each))
         return attrs.evolve(beginning, count=self.book.count, children=kept, born=tuple(self.born.items()))
-
-    def _of_letter(self, mail: Mail) -> Record:
-        what = decode(mail.payload, self.host.dereference)
-        cause = f"{mail.sender}:{mail.number}"
-        if isinstance(what, Answer):
-            return self.book.new(Kind.RESOLVED, what.future, encode_outcome(what.outcome), cause=cause)
-        assert isinstance(what, Message)
-        key = f"{mail.sender}?{what.answer_to}" if what.answer_to else mail.sender
-        return self.book.new(Kind.RECEIVE, key, encode(what.what), cause=cause)
 
     def _apply(self, record: Record, told_by: Told | None = None) -> None:
         """What the input of a step does."""
