@@ -101,6 +101,29 @@ def test_a_child_that_fails_to_begin_ends_with_that_error(begins: str) -> None:
     in_virtual_time(again)
 
 
+def test_an_end_with_open_questions_is_known_tomorrow() -> None:
+    """J3: whoever joins after a restart has the result, also if the actor ended while somebody waited for an answer.
+
+    The answers that say that it has ended are behind its STOP, and `join` took it for one that had never lived.
+    """
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            parent = await tree.spawn(Parent, name="parent")
+            waits = parent.ask(Do("join/well"))
+            await parent.ask(Do("spawn and leave"))
+            with pytest.raises(histrio.ActorStopped):
+                await waits
+
+    async def again() -> object:
+        async with open_world(stored) as tree:
+            return await tree.ref("/parent").join()
+
+    in_virtual_time(main)
+    assert in_virtual_time(again) == "left"
+
+
 def test_a_beginning_that_fails_after_a_wait_ends_the_actor() -> None:
     """J3: the spawn has succeeded, for the first step was stored; who joins has the error, today and tomorrow."""
     stored = Stored()

@@ -175,7 +175,7 @@ class _Nowhere:
         """See what there is now."""
         life, last = self.life, self._past[-1]
         assert life.behaviour is not None, self.path
-        stop = shown(last.payload) if last.kind is Kind.STOP else None
+        stop = next((shown(each.payload) for each in reversed(self._past) if each.kind is Kind.STOP), None)
         result = None if life.result is None else stop or repr(life.result)
         waiting = tuple(sorted(self._waiting(), key=lambda each: each.since))
         self.seen = Replayed(

@@ -168,11 +168,11 @@ class DurableTree:
             self._nursery.start_soon(self._tell_end, path, call)
 
     async def _tell_end(self, path: str, call: Callable[[Outcome[object]], None]) -> None:
-        records = await self.journal.records(path)
-        if records and records[-1].kind is Kind.STOP:
-            call(cast("Outcome[object]", decode(records[-1].payload, self.dereference)))
-        else:
-            call(Error(stopped(path)))
+        for record in reversed(await self.journal.records(path)):
+            if record.kind is Kind.STOP:  # what is behind it tells those who asked something that it has ended
+                call(cast("Outcome[object]", decode(record.payload, self.dereference)))
+                return
+        call(Error(stopped(path)))
 
     async def spawn_host(self, below: Host, path: str) -> None:
         """Have a child live, which is in the journal, unless it does."""
