@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, final
 
-from trio.lowlevel import ParkingLot
+from trio.lowlevel import ParkingLot, checkpoint
 
-from histrio.durable.items import Beat, Begin, Done, Item, Letter, Restarted, Told, Transact
+from histrio.durable.items import Beat, Begin, Done, Go, Item, Letter, Restarted, Told, Transact
 from histrio_kernel.journal.store import Mail
 
 __all__ = ["Arrivals"]
@@ -19,7 +19,7 @@ class Arrivals:
     """Two lines: what ended is taken before what is new (A2)."""
 
     def __init__(self) -> None:
-        self._first: Final[deque[Done | Beat | Begin | Restarted | Transact]] = deque()
+        self._first: Final[deque[Done | Beat | Begin | Go | Restarted | Transact]] = deque()
         self._mail: Final[deque[Told | Letter]] = deque()
         self._loaded: Final[set[tuple[str, int]]] = set()
         self._more: Final = ParkingLot()
@@ -41,13 +41,17 @@ class Arrivals:
             self._first.append(item)
         self._more.unpark_all()
 
-    async def next(self, *, mail: bool) -> Item:
-        """The next input; without *mail*, nothing that is new."""
+    async def next(self, *, mail: bool, go: bool) -> Item:
+        """The next input; without *mail*, nothing that is new. With *go* it is that, if nothing else has come."""
+        if go:
+            await checkpoint()  # so that a process which never waits is heard and told all the same
         while True:
             if self._first:
                 return self._first.popleft()
             if self._mail and mail:
                 return self._mail.popleft()
+            if go:
+                return Go()
             await self._more.park()
 
     def ended(self) -> set[str]:

@@ -20,9 +20,11 @@ import trio
 
 from histrio.durable.activation import Activation
 from histrio.durable.behaviours import name_of
+from histrio.durable.boards import Board, Standing
 from histrio.durable.draft import Draft
 from histrio.durable.items import Told
 from histrio.durable.life import Life
+from histrio.durable.orders import ADVANCE
 from histrio.durable.recorded import Recorded
 from histrio.durable.refs import DurableRef
 from histrio.durable.work import EffectOf
@@ -233,6 +235,18 @@ class _Nowhere:
         """Nobody has ended."""
         return True
 
+    def board_at(self, path: str) -> Board:
+        """There is nobody here.
+
+        Raises:
+            ActorStopped: always.
+        """
+        raise _nobody(path)
+
+    def announce(self, standing: Standing) -> None:
+        """Never: nothing is stored."""
+        _nothing_begins(standing)
+
     def report(self, error: HistrioError) -> None:
         """It was told when it happened."""
 
@@ -276,6 +290,8 @@ def _nothing_begins(*what: object) -> Never:
 
 def _handler(record: Record) -> str:
     """What a handler handles."""
+    if record.kind is Kind.CONTROL:
+        return "its advance" if record.key == ADVANCE else "its clean-up"
     return shown(record.payload) if record.kind is Kind.RECEIVE else "its beginning"
 
 

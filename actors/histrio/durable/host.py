@@ -20,6 +20,7 @@ from outcome import Error, Outcome, Value
 
 from histrio.actor import Actor
 from histrio.durable.beginnings import Beginning
+from histrio.durable.boards import Board, Standing
 from histrio.durable.draft import Draft
 from histrio.durable.effects import THIS_EFFECT, Effect, Mode
 from histrio.durable.errors import (
@@ -110,6 +111,7 @@ class Host(Actor[object]):
         """Why it does not live."""
         self.envelopes: dict[int, Told] = {}
         self.takes_snapshots = True
+        self._board: Board | None = None
         self._quarantine: Quarantined | None = None
         self._told: Told | None = None
         self._crashes: Final[deque[float]] = deque()
@@ -132,6 +134,8 @@ class Host(Actor[object]):
                     await self._hand_on(await self.receive_next())
             except trio.EndOfChannel:
                 nursery.cancel_scope.cancel()
+            finally:
+                self.board.end()
         return None
 
     async def _hand_on(self, envelope: Envelope[object]) -> None:
@@ -274,6 +278,17 @@ class Host(Actor[object]):
     def report(self, error: HistrioError) -> None:
         """Tell whoever runs the system."""
         self._tree.report(error)
+
+    @property
+    def board(self) -> Board:
+        """What there is to see of it, if it is a process."""
+        if self._board is None:
+            self._board = Board(self.system.engine, self._path)
+        return self._board
+
+    def announce(self, standing: Standing) -> None:
+        """Tell those who watch a process."""
+        self.board.announce(standing)
 
     async def commit(self, draft: Draft, incarnation: int) -> None:
         """Store a step, then let its messages go."""

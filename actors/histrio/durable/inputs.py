@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from outcome import Error
 
+from histrio.durable.book import BEAT
+from histrio.durable.course import Course
 from histrio.durable.deeds import Deeds
-from histrio.durable.items import Answer, Beat, Begin, Done, Item, Letter, Message, Restarted, Told, Transact
+from histrio.durable.items import Answer, Beat, Begin, Done, Go, Item, Letter, Message, Restarted, Told, Transact
+from histrio.durable.orders import ADVANCE, Order
+from histrio.durable.places import Host
 from histrio.durable.stored import encode, encode_outcome
 from histrio_kernel.journal.codec import decode
 from histrio_kernel.journal.cursor import TRANSACTION
@@ -18,7 +24,15 @@ __all__ = ["Inputs"]
 
 
 class Inputs(Deeds):
-    """Makes records of what comes."""
+    """Makes records of what comes.
+
+    Attributes:
+        course: of a process: what it does; None of other actors, and before it begins.
+    """
+
+    def __init__(self, host: Host, records: Sequence[Record]) -> None:
+        super().__init__(host, records)
+        self.course: Course | None = None
 
     def recorded(self, item: Item) -> Record | None:
         """The record of an input; None if it says nothing any more."""
@@ -30,7 +44,7 @@ class Inputs(Deeds):
                 except Unencodable as error:
                     self._refuse(item, error)
                     return None
-                record = self.book.new(Kind.RECEIVE, "?" if envelope.is_ask else "", payload)
+                record = self._received(envelope.message, "?" if envelope.is_ask else "", payload, "")
                 draft.after.append(item.taken)
             case Letter(mail):
                 draft.took.append(mail)
@@ -40,7 +54,9 @@ class Inputs(Deeds):
                     return None
                 record = self.book.new(Kind.RESOLVED, future, encode_outcome(outcome))
             case Beat(future, progress):
-                record = self.book.new(Kind.CONTROL, f"beat {future}", progress)
+                record = self.book.new(Kind.CONTROL, f"{BEAT}{future}", progress)
+            case Go():
+                record = self.book.new(Kind.CONTROL, ADVANCE, b"")
             case Begin(payload):
                 record = self.book.new(Kind.START, "", payload)
             case Restarted(of_process):
@@ -78,4 +94,10 @@ class Inputs(Deeds):
             return self.book.new(Kind.RESOLVED, what.future, encode_outcome(what.outcome), cause=cause)
         assert isinstance(what, Message)
         key = f"{mail.sender}?{what.answer_to}" if what.answer_to else mail.sender
-        return self.book.new(Kind.RECEIVE, key, encode(what.what), cause=cause)
+        return self._received(what.what, key, encode(what.what), cause)
+
+    def _received(self, message: object, sender: str, payload: bytes, cause: str) -> Record:
+        """A message; one that is an order says so in its key, before its sender."""
+        if self.course is None or not isinstance(message, Order):
+            return self.book.new(Kind.RECEIVE, sender, payload, cause=cause)
+        return self.book.new(Kind.CONTROL, f"{message.word} {sender}".rstrip(), payload, cause=cause)

@@ -29,11 +29,16 @@ from histrio.durable.activation import Activation
 from histrio.durable.arrivals import Arrivals
 from histrio.durable.beginnings import Beginning
 from histrio.durable.behaviours import ContinueAs, behaviour_named, name_of, version_of
+from histrio.durable.book import BEAT
+from histrio.durable.course import AnyProcess, Checkpoint, Course
 from histrio.durable.draft import Draft
 from histrio.durable.errors import BeginningFailed, PastTooLong, SnapshotFailed, StepFailed, StillPending
 from histrio.durable.inputs import Inputs
 from histrio.durable.items import Done, Item, Restarted, Told, Transact
+from histrio.durable.orders import ADVANCE, Order, asker_of
 from histrio.durable.places import Behaviour, Host, handle
+from histrio.durable.process import DurableProcess
+from histrio.durable.recorded import Recorded
 from histrio.durable.runner import Runner
 from histrio.durable.stored import encode, encode_error, encode_outcome
 from histrio_kernel.bounds import bound
@@ -107,7 +112,8 @@ class Life(Inputs):
                 self._runner.nursery = nursery
                 await self._again()
                 while self.result is None:
-                    await self._step(await self.arrivals.next(mail=len(self.activations) < IN_FLIGHT_MAX))
+                    go = self.course is not None and self.course.advance_is_due
+                    await self._step(await self.arrivals.next(mail=len(self.activations) < IN_FLIGHT_MAX, go=go))
                 self.is_over = True
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -155,6 +161,7 @@ class Life(Inputs):
         crash = cursor.take_crash()
         if crash is None:
             self._apply(record)
+            await self._interrupt(record)
         else:
             await self._without(record, crash)
         await self._run_ready()
@@ -177,6 +184,7 @@ class Life(Inputs):
         """All that follows from an input, which is in the draft, or in the journal already."""
         first_scope = self._first_scope
         self._apply(record, told_by)
+        await self._interrupt(record)
         scope, took = self.book.scope, self.book.draft.took
         await self._run_ready()
         while self._next_self is not None and self._failed is None:
@@ -188,10 +196,14 @@ class Life(Inputs):
         await self._commit()
         if failed is not None and self.result is None:
             raise failed
+        if failed is not None and self.course is not None:
+            self.report(failed)
 
     async def _commit(self) -> None:
         draft, self.book.draft = self.book.draft, Draft()
         await self.host.commit(draft, self.book.incarnation)
+        if self.course is not None:
+            self.host.announce(self.course.standing)
         for call in draft.after:
             call()
 
@@ -236,10 +248,13 @@ class Life(Inputs):
 
     def _tell_of_crash(self, record: Record, scope: int, failed: int, payload: bytes, first_scope: int) -> None:
         """Whoever asked the handler that failed is told, and whoever sent what the step began with."""
-        if record.kind is Kind.RECEIVE and "?" in record.key:
-            self.owed[scope] = record.key  # it may have been answered in the step that never happened
+        self._owes(record, scope)  # it may have been answered in the step that never happened
         error = decode(payload, self.host.dereference)  # so it is the same each time
         failure = ActorFailed(self.path, error if isinstance(error, Exception) else HistrioError(error))
+        if self.course is not None:
+            order = decode(record.payload, self.host.dereference) if asker_of(record) is not None else None
+            self.result_wanted = self.course.failed(scope, order, failure)
+            return
         for each in dict.fromkeys((failed, scope)):
             self.answer(each, Error(failure))
         if failed == first_scope:
@@ -262,7 +277,7 @@ class Life(Inputs):
         behaviour, length = self.behaviour, self.book.seq - self._began_at + 1
         if behaviour is None or self.result is not None:
             return
-        is_quiet = not self.activations and not self.futures
+        is_quiet = not self.activations and not self.futures and (self.course is None or self.course.is_quiet)
         if behaviour.snapshot_every and length >= behaviour.snapshot_every and is_quiet and self.host.takes_snapshots:
             await self._roll_up(behaviour)
         elif length >= behaviour.records_max:
@@ -279,7 +294,7 @@ class Life(Inputs):
         """
         assert self.beginning is not None
         try:
-            snapshot = behaviour.snapshot()
+            snapshot = behaviour.snapshot() if self.course is None else self.course.snapshot()
             beginning = attrs.evolve(self._anew(self.beginning), has_snapshot=True, snapshot=snapshot)
             self._begins_anew(beginning)
         except Exception as error:
@@ -311,10 +326,7 @@ class Life(Inputs):
                 self._begin(record)
             case Kind.RECEIVE:
                 message = decode(record.payload, self.host.dereference)
-                if "?" in record.key:
-                    self.owed[scope] = record.key
-                if told_by is not None and told_by.envelope.is_ask:
-                    self.envelopes[scope] = told_by
+                self._owes(record, scope, told_by)
                 assert self.behaviour is not None, record
                 behaviour = self.behaviour
                 self._activate(scope, record, lambda: handle(behaviour, message))
@@ -325,12 +337,48 @@ class Life(Inputs):
                     future.resolve(self._outcome_of(record))
             case Kind.RESTART:
                 self.restarts += record.key == "process"
-            case Kind.CONTROL:
-                future = self.futures.get(record.key.removeprefix("beat "))
+            case Kind.CONTROL if record.key.startswith(BEAT):
+                future = self.futures.get(record.key.removeprefix(BEAT))
                 if future is not None:
                     future.progress = decode(record.payload, self.host.dereference)
+            case Kind.CONTROL:
+                self._control(record, scope, told_by)
             case _:
                 pass
+
+    def _control(self, record: Record, scope: int, told_by: Told | None) -> None:
+        """A process is given an order, or begins to advance."""
+        course = self.course
+        if course is None or (record.key == ADVANCE and not course.advance_is_due):
+            assert self.book.cursor is not None
+            error = self.book.cursor.did_something_else("nothing, for it is not to advance, or is no process")
+            self.book.breaks(error)
+        elif record.key == ADVANCE:
+            self._activate(scope, record, course.take(), course.kept)
+        else:
+            self._owes(record, scope, told_by)
+            course.order(scope, cast(Order, decode(record.payload, self.host.dereference)))
+
+    def _owes(self, record: Record, scope: int, told_by: Told | None = None) -> None:
+        """Remember who waits for an answer of what this step began with."""
+        asker = asker_of(record)
+        if asker is not None and "?" in asker:
+            self.owed[scope] = asker
+        if told_by is not None and told_by.envelope.is_ask:
+            self.envelopes[scope] = told_by
+
+    async def _interrupt(self, record: Record) -> None:
+        """Cancel what a process is not to do any more, and let it go on without."""
+        if self.course is None:
+            return
+        self.course.look()
+        activation = self.course.interrupted()
+        if activation is not None:
+            del self.activations[activation.scope]
+            await self._runner.kill(activation)
+        body = self.course.after()
+        if body is not None:
+            self._activate(self.book.scope, record, body)
 
     def _outcome_of(self, record: Record) -> Outcome[object]:
         return cast("Outcome[object]", decode(record.payload, self.host.dereference))
@@ -348,14 +396,27 @@ class Life(Inputs):
         self.born.update(beginning.born)
         self.book.count = scope = beginning.count + 1
         self._began_at, self._first_scope = record.seq, scope
-        if beginning.has_snapshot:
+        if isinstance(behaviour, DurableProcess):
+            process = cast(AnyProcess, behaviour)
+            checkpoint = cast(Checkpoint, beginning.snapshot) if beginning.has_snapshot else None
+            self.course = Course(self, process, checkpoint)
+            self._activate(scope, record, self.course.start)
+        elif beginning.has_snapshot:
             self._activate(scope, record, lambda: behaviour.restore(beginning.snapshot))
         else:
             self._activate(scope, record, behaviour.started)
 
-    def _activate(self, scope: int, record: Record, body: Callable[[], Awaitable[object]]) -> None:
+    def _activate(
+        self,
+        scope: int,
+        record: Record,
+        body: Callable[[], Awaitable[object]],
+        kept: list[Recorded[object]] | None = None,
+    ) -> None:
         """A handler begins: it is the next that runs."""
-        activation = self.activations[scope] = Activation(self, scope, record, body)
+        activation = self.activations[scope] = Activation(self, scope, record, body, kept)
+        if self.course is not None:
+            self.course.begins(activation)
         self._runner.can_go_on(activation)
 
     # -- what activations say ----------------------------------------------------------------------------------------
@@ -378,7 +439,10 @@ class Life(Inputs):
         if self.activations.pop(scope, None) is None or outcome is None:
             return  # it was ended
         try:
-            if isinstance(outcome, Error) and not isinstance(outcome.error, Refusal):
+            if self.course is not None:
+                error = self.course.ended(outcome)
+                self._failed = self._failed or (None if error is None else (activation, error))
+            elif isinstance(outcome, Error) and not isinstance(outcome.error, Refusal):
                 assert isinstance(outcome.error, Exception)
                 self._failed = self._failed or (activation, outcome.error)
             elif isinstance(outcome, Value) and isinstance(outcome.value, ContinueAs):
@@ -435,4 +499,4 @@ class Life(Inputs):
         self.result = wanted
         reason = ActorStopped(self.path, Reason(End.STOPPED, "it has finished"))
         for scope in tuple(self.owed):
-            self.answer(scope, Error(reason))
+            self.answer(scope, Error(reason) if self.course is None else self.course.farewell(scope, reason))

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from histrio.durable.boards import Standing
 from histrio.durable.draft import Draft
 from histrio.durable.items import Told
 from histrio.durable.recorded import Recorded
@@ -75,6 +76,10 @@ class Host(Protocol):
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
         """Store a record whose payload is what `call` returns, in one transaction with what it does."""
+        ...
+
+    def announce(self, standing: Standing) -> None:
+        """Tell those who watch a process; it is stored."""
         ...
 
     def dereference(self, path: str) -> object:

@@ -16,6 +16,7 @@ from histrio.actor import cell_of
 from histrio.durable.actor import DurableActor
 from histrio.durable.beginnings import Beginning
 from histrio.durable.behaviours import find_behaviour, name_of, version_of
+from histrio.durable.boards import Board
 from histrio.durable.host import Host, stopped
 from histrio.durable.items import Answer, Letter, Message
 from histrio.durable.refs import DurableRef
@@ -59,11 +60,13 @@ class DurableTree:
             ActorFailed: its `started()` has failed in the first step, and nothing was stored.
             ValueError: *name* is empty, has "/" or "#" in it, or belongs to an actor of the system that is not durable.
             Unencodable: an argument cannot be stored.
+            WrongInputs: it is a `DurableProcess`, and these are no inputs of it.
         """
         behaviour = cast("type[DurableActor[M]]", cls)
         path = f"/{name}"
         if path not in self._rows and path not in self._hosts:
-            beginning = encode(Beginning(name_of(behaviour), version_of(behaviour), args))
+            checked = behaviour.__histrio_checked__(path, args)
+            beginning = encode(Beginning(name_of(behaviour), version_of(behaviour), checked))
             await self.system.spawn(host_class(behaviour), self, path, beginning, name=name)
         host = self._hosts.get(path)
         if host is not None:
@@ -102,6 +105,20 @@ class DurableTree:
         if found is None or not self.is_live(path):
             raise stopped(path)
         return found
+
+    def board_at(self, path: str) -> Board:
+        """What there is to see of the durable actor at a path.
+
+        Raises:
+            ActorStopped: none lives there.
+            Quarantined: it does nothing.
+        """
+        host = self._hosts.get(path)
+        if host is None or not self.is_live(path):
+            raise stopped(path)
+        if host.quarantine is not None:
+            raise host.quarantine
+        return host.board
 
     def end_of(self, path: str) -> Future[object]:
         """The result of an actor, when it has ended; its error, if it failed."""
