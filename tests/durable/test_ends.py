@@ -10,7 +10,7 @@ import trio
 from tests.durable.worlds import double, in_virtual_time, open_world, told, until_cut
 
 import histrio
-from histrio.durable import ContinueAs, DurableActor, DurableTree
+from histrio.durable import ContinueAs, DurableActor, DurableRef, DurableTree
 from histrio_kernel.journal.codec import shown
 from histrio_kernel.journal.stored import Stored
 from histrio_kernel.signals import Kind
@@ -122,6 +122,32 @@ def test_an_end_with_open_questions_is_known_tomorrow() -> None:
 
     in_virtual_time(main)
     assert in_virtual_time(again) == "left"
+
+
+def test_who_joins_is_told_that_the_journal_is_closed() -> None:
+    """J3, A10: an actor that lives when its tree is closed has not ended; whoever joins it, then or later, has that error.
+
+    `join` has waited for ever: nobody told it.
+    """
+
+    async def main() -> list[str]:
+        said: list[str] = []
+
+        async def join(ref: DurableRef[Do]) -> None:
+            with pytest.raises(histrio.ActorStopped) as caught:
+                await ref.join()
+            said.append(str(caught.value))
+
+        async with trio.open_nursery() as nursery:
+            async with open_world(Stored()) as tree:
+                parent = await tree.spawn(Parent, name="parent")
+                nursery.start_soon(join, parent)
+                await trio.sleep(1)
+            await join(parent)
+        return said
+
+    with_reason = "/parent has ended: stopped (its journal has been closed; it goes on when that is opened again)"
+    assert in_virtual_time(main) == [with_reason, with_reason]
 
 
 def test_a_beginning_that_fails_after_a_wait_ends_the_actor() -> None:

@@ -23,7 +23,7 @@ from histrio.durable.refs import DurableRef
 from histrio.durable.stored import encode
 from histrio.ref import Ref
 from histrio.system import System
-from histrio_kernel.errors import ActorFailed, ActorStopped, HistrioError
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, Reason
 from histrio_kernel.futures import Future, Promise
 from histrio_kernel.gate import Handler
 from histrio_kernel.journal.applying import is_below
@@ -37,6 +37,8 @@ __all__ = ["DurableTree", "open_tree"]
 M = TypeVar("M")
 Ts = TypeVarTuple("Ts")
 
+CLOSED: Final = Reason(End.STOPPED, "its journal has been closed; it goes on when that is opened again")
+
 
 @final
 class DurableTree:
@@ -49,6 +51,7 @@ class DurableTree:
         self._rows: Final[dict[str, ActorRow]] = {}
         self._hosts: Final[dict[str, Host]] = {}
         self._watchers: Final[dict[str, list[Callable[[Outcome[object]], None]]]] = {}
+        self._is_closed = False
 
     async def spawn(self, cls: Callable[[*Ts], DurableActor[M]], *args: *Ts, name: str) -> DurableRef[M]:
         """Have a durable actor of that name, and return its ref when its beginning is in the journal.
@@ -179,7 +182,9 @@ class DurableTree:
 
     def when_over(self, path: str, call: Callable[[Outcome[object]], None]) -> None:
         """Call it when that actor will not go on; soon, if it has ended."""
-        if self.is_live(path):
+        if self._is_closed:
+            call(Error(ActorStopped(path, CLOSED)))
+        elif self.is_live(path):
             self._watchers.setdefault(path, []).append(call)
         else:
             self._nursery.start_soon(self._tell_end, path, call)
@@ -235,6 +240,12 @@ class DurableTree:
             found = self.system.ref_at(path)
             if found is not None:
                 await found.control.stop()
+        self._is_closed = True
+        watchers = tuple(self._watchers.items())
+        self._watchers.clear()
+        for path, calls in watchers:
+            for call in calls:
+                call(Error(ActorStopped(path, CLOSED)))
 
 
 def _complete(end: Promise[object], outcome: Outcome[object]) -> None:
