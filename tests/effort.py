@@ -80,6 +80,7 @@ TABLE: Final = (
     Row("simulated_suites",     1,      2,       20, "D1: seeds under which the tests of before run in the simulator; one seed runs a few"),
     Row("explored_schedules",   20,  2_000,   50_000, "D3: schedules of each of our own programs that are explored"),
     Row("durable_seeds",       30,    200,    2_000, "J4: seeds of the order in which effects complete"),
+    Row("durable_process_examples", 40, 1_500, 20_000, "J3, S7: drawn orders and crashes of one durable process, beside a level-triggered model"),
     Row("orders_kills",         6,    200,    2_000, "J3: kills of the order workflow at random moments"),
     Row("net_examples",        25,    600,   10_000, "D4: drawn programs on a simulated network, under drawn faults"),
     Row("same_seed_runs",      20,  1_000,    5_000, "D1: runs of one seed in one process, which have one trace"),

@@ -111,7 +111,7 @@ class Parent(DurableActor[str], behaviour="ports.parent"):
     @histrio.handler(str)
     async def spawn_two(self, name: str) -> None:
         with pytest.raises(WrongInputs, match=r"/parent/wrong: the input 'script' of Inputs is missing"):
-            await self.spawn(Job, {}, name="wrong")
+            await self.spawn(Job, dict[str, object](), name="wrong")
         right = await self.spawn(Job, {"script": ("outputs",)}, name="right")
         with pytest.raises(histrio.ActorFailed) as caught:
             await right.join()

@@ -33,7 +33,7 @@ from histrio.durable.process import DurableProcess, UntilResumed
 from histrio.durable.recorded import Recorded
 from histrio.processes.errors import NotRerunnable, WrongAdvance
 from histrio.processes.moves import Done, To, Wait
-from histrio_kernel.errors import ActorStopped, End, Reason, Refusal, StuckActor, shown
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, Refusal, StuckActor, shown
 from histrio_kernel.futures import ERROR, PENDING, Future
 from histrio_kernel.lifecycle import Phase
 
@@ -119,7 +119,8 @@ class Course:
     def _end_of(result: Outcome[object]) -> Phase:
         if isinstance(result, Value):
             return Phase.STOPPED
-        return Phase.KILLED if isinstance(cast("Error", result).error, ActorStopped) else Phase.FAILED
+        assert isinstance(result, Error)
+        return Phase.FAILED if isinstance(result.error, ActorFailed) else Phase.KILLED
 
     @property
     def advance_is_due(self) -> bool:
