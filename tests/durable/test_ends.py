@@ -10,7 +10,7 @@ import trio
 from tests.durable.worlds import double, in_virtual_time, open_world, told, until_cut
 
 import histrio
-from histrio.durable import ContinueAs, DurableActor, DurableTree
+from histrio.durable import ContinueAs, DurableActor, DurableRef, DurableTree
 from histrio_kernel.journal.codec import shown
 from histrio_kernel.journal.stored import Stored
 from histrio_kernel.signals import Kind
@@ -99,6 +99,55 @@ def test_a_child_that_fails_to_begin_ends_with_that_error(begins: str) -> None:
 
     in_virtual_time(main)
     in_virtual_time(again)
+
+
+def test_an_end_with_open_questions_is_known_tomorrow() -> None:
+    """J3: whoever joins after a restart has the result, also if the actor ended while somebody waited for an answer.
+
+    The answers that say that it has ended are behind its STOP, and `join` took it for one that had never lived.
+    """
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            parent = await tree.spawn(Parent, name="parent")
+            waits = parent.ask(Do("join/well"))
+            await parent.ask(Do("spawn and leave"))
+            with pytest.raises(histrio.ActorStopped):
+                await waits
+
+    async def again() -> object:
+        async with open_world(stored) as tree:
+            return await tree.ref("/parent").join()
+
+    in_virtual_time(main)
+    assert in_virtual_time(again) == "left"
+
+
+def test_who_joins_is_told_that_the_journal_is_closed() -> None:
+    """J3, A10: an actor that lives when its tree is closed has not ended; whoever joins it, then or later, has that error.
+
+    `join` has waited for ever: nobody told it.
+    """
+
+    async def main() -> list[str]:
+        said: list[str] = []
+
+        async def join(ref: DurableRef[Do]) -> None:
+            with pytest.raises(histrio.ActorStopped) as caught:
+                await ref.join()
+            said.append(str(caught.value))
+
+        async with trio.open_nursery() as nursery:
+            async with open_world(Stored()) as tree:
+                parent = await tree.spawn(Parent, name="parent")
+                nursery.start_soon(join, parent)
+                await trio.sleep(1)
+            await join(parent)
+        return said
+
+    with_reason = "/parent has ended: stopped (its journal has been closed; it goes on when that is opened again)"
+    assert in_virtual_time(main) == [with_reason, with_reason]
 
 
 def test_a_beginning_that_fails_after_a_wait_ends_the_actor() -> None:

@@ -101,10 +101,14 @@ async def until_cut(stored: Stored, commits: int, main: Callable[[DurableTree], 
 def told(stored: Stored, path: str) -> list[str]:
     """What is kept of an actor, in words, without what tells of crashes and of time."""
     return [
-        " ".join(filter(None, (each.kind.name, each.key, "" if each.kind is Kind.TIMER else shown(each.payload))))
+        " ".join(filter(None, (each.kind.name, each.key, _what(each))))
         for each in stored.read(path, 0)
         if each.kind not in OF_CRASHES
     ]
+
+
+def _what(record: Record) -> str:
+    return shown(record.payload) if record.payload and record.kind is not Kind.TIMER else ""
 
 
 def hear_reports(tree: DurableTree, hear: Callable[[histrio.HistrioError], object]) -> None:

@@ -80,11 +80,19 @@ class Activation(Holder):
         patches: what it was told of changes of its code, by their names.
         waits_for: what it waits for now, or did last; None before.
         outcome: what its handler returned or raised; None before, and if it was ended.
+
+    Args:
+        life: that it belongs to.
+        scope: see above.
+        record: see above.
+        body: the handler.
+        kept: where what it begins and does not look at is kept; by default it waits for that at its end (F4).
     """
 
     __slots__ = (
         "_body",
         "_cancel_scope",
+        "_keeps",
         "_killed",
         "_refused",
         "_struck",
@@ -100,7 +108,14 @@ class Activation(Holder):
         "waits_for",
     )
 
-    def __init__(self, life: Owner, scope: int, record: Record, body: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        life: Owner,
+        scope: int,
+        record: Record,
+        body: Callable[[], Awaitable[object]],
+        kept: list[Recorded[object]] | None = None,
+    ) -> None:
         self.scope: Final = scope
         self.record: Final = record
         self.patches: Final[dict[str, bool]] = {}
@@ -114,7 +129,8 @@ class Activation(Holder):
         self._cancel_scope: trio.CancelScope | None = None
         self._killed = self._struck = False
         self._refused: NotRecorded | None = None
-        self._unseen: Final[list[Recorded[object]]] = []
+        self._keeps: Final = kept is not None
+        self._unseen: Final[list[Recorded[object]]] = [] if kept is None else kept
 
     async def run(self, within: trio.CancelScope) -> None:
         """The handler, and what it has begun and not waited for (F4), in the task that calls and that cancel scope of it."""
@@ -124,7 +140,7 @@ class Activation(Holder):
         outcome: Outcome[object] | None = None
         try:
             value = await self._body()
-            for future in self._unseen:
+            for future in () if self._keeps else self._unseen:
                 if future.is_owed:
                     await future
             self.check()

@@ -197,10 +197,10 @@ class DurableActor(Generic[M]):
         if name is not None:
             check_form(life.path, name)
         behaviour = cast("type[DurableActor[N]]", cls)
-        beginning = Beginning(name_of(behaviour), version_of(behaviour), args)
         path = f"{life.path}/{name or life.name_child(behaviour.__name__.lower())}"
         if path in life.children:
             raise ValueError(f"{life.path} has a child called {name!r} already, or had one: give another name, or none")
+        beginning = Beginning(name_of(behaviour), version_of(behaviour), behaviour.__histrio_checked__(path, args))
         life.did(Kind.SPAWN, path, beginning)
         payload = encode(beginning)
         first = Record(path, 1, 1, Kind.START, "", payload, life.now(), 0, life.path, digest_of(payload))
@@ -220,6 +220,11 @@ class DurableActor(Generic[M]):
         return _life_of(self).patched(name)
 
     # ----------------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def __histrio_checked__(cls, path: str, args: tuple[object, ...]) -> tuple[object, ...]:
+        """The arguments as they are stored, before anything is."""
+        return args
 
     def _histrio_born(self, life: Deeds) -> None:
         self._histrio_life = life

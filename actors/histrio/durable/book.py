@@ -16,9 +16,12 @@ from histrio_kernel.journal.record import Record, digest_of
 from histrio_kernel.signals import Kind
 from histrio_kernel.simulation.escapes import call_site
 
-__all__ = ["Book"]
+__all__ = ["BEAT", "Book"]
 
-_OF_CRASHES: Final = frozenset({Kind.RESTART, Kind.CRASH, Kind.CONTROL})
+BEAT: Final = "beat "
+"""What the key of a record begins with by which an effect says how far it is."""
+
+_OF_CRASHES: Final = frozenset({Kind.RESTART, Kind.CRASH})
 
 
 @final
@@ -90,7 +93,7 @@ class Book:
         """The next input of the past."""
         assert self.cursor is not None
         record = self.cursor.take_input()
-        self.counts(record.kind)
+        self.counts(record.kind, record.key)
         return record
 
     def emit(self, kind: Kind, key: str, payload: bytes, scope: int) -> Record:
@@ -108,19 +111,19 @@ class Book:
         except NonDeterminism as error:
             self.breaks(error)
             raise
-        self.counts(kind)
+        self.counts(kind, key)
         return record
 
     def new(self, kind: Kind, key: str, payload: bytes, scope: int = 0, cause: str = "") -> Record:
         """The next record."""
         self.seq += 1
-        self.counts(kind)
+        self.counts(kind, key)
         digest = digest_of(payload)
         return Record(self.path, self.seq, self.incarnation, kind, key, payload, self._now(), scope, cause, digest)
 
-    def counts(self, kind: Kind) -> None:
-        """One record more."""
-        if kind not in _OF_CRASHES:
+    def counts(self, kind: Kind, key: str) -> None:
+        """One record more. Beats are not counted either: an attempt that is begun again gives its own."""
+        if kind not in _OF_CRASHES and not (kind is Kind.CONTROL and key.startswith(BEAT)):
             self.count += 1
 
     def back_to(self, record: Record, scope: int) -> None:

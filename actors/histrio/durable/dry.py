@@ -20,9 +20,11 @@ import trio
 
 from histrio.durable.activation import Activation
 from histrio.durable.behaviours import name_of
+from histrio.durable.boards import Board, Standing
 from histrio.durable.draft import Draft
 from histrio.durable.items import Done
 from histrio.durable.life import Life
+from histrio.durable.orders import ADVANCE
 from histrio.durable.recorded import Recorded
 from histrio.durable.refs import DurableRef
 from histrio.durable.work import EffectOf
@@ -176,7 +178,7 @@ class _Nowhere:
         """See what there is now."""
         life, last = self.life, self._past[-1]
         assert life.behaviour is not None, self.path
-        stop = shown(last.payload) if last.kind is Kind.STOP else None
+        stop = next((shown(each.payload) for each in reversed(self._past) if each.kind is Kind.STOP), None)
         result = None if life.result is None else stop or repr(life.result)
         waiting = tuple(sorted(self._waiting(), key=lambda each: each.since))
         self.seen = Replayed(
@@ -200,7 +202,7 @@ class _Nowhere:
         """The past ends at its last record."""
         return self._past[-1].at
 
-    async def next(self, *, mail: bool) -> Never:
+    async def next(self, *, mail: bool, go: bool) -> Never:
         """The past is over before."""
         raise AssertionError(f"{self.path} lives")
 
@@ -245,6 +247,18 @@ class _Nowhere:
         """Nobody has ended."""
         return True
 
+    def board_at(self, path: str) -> Board:
+        """There is nobody here.
+
+        Raises:
+            ActorStopped: always.
+        """
+        raise _nobody(path)
+
+    def announce(self, standing: Standing) -> None:
+        """Never: nothing is stored."""
+        _nothing_begins(standing)
+
     def report(self, error: HistrioError) -> None:
         """It was told when it happened."""
 
@@ -288,6 +302,8 @@ def _nothing_begins(*what: object) -> Never:
 
 def _handler(record: Record) -> str:
     """What a handler handles."""
+    if record.kind is Kind.CONTROL:
+        return "its advance" if record.key == ADVANCE else "its clean-up"
     return shown(record.payload) if record.kind is Kind.RECEIVE else "its beginning"
 
 

@@ -17,10 +17,12 @@ from typing import Final, NoReturn, Protocol, cast
 import attrs
 import trio
 from outcome import Error, Outcome, Value
+from trio.lowlevel import checkpoint
 
 from histrio.actor import Actor, cell_of
 from histrio.durable.arrivals import Arrivals
 from histrio.durable.beginnings import Beginning
+from histrio.durable.boards import Board, Standing
 from histrio.durable.draft import Draft
 from histrio.durable.effects import THIS_EFFECT, Effect, Mode
 from histrio.durable.errors import (
@@ -32,7 +34,7 @@ from histrio.durable.errors import (
     TooManyCrashes,
     UnknownBehaviour,
 )
-from histrio.durable.items import Beat, Begin, Done, Item, Letter, Told, Transact
+from histrio.durable.items import Beat, Begin, Done, Go, Item, Letter, Told, Transact
 from histrio.durable.life import Life
 from histrio.durable.recorded import Recorded
 from histrio.durable.stored import encode
@@ -119,6 +121,7 @@ class Host(Actor[object]):
         self.is_strict = tree.is_strict
         self._stored: Beginning | None = None
         """Who it is, as the journal has it in its row."""
+        self._board: Board | None = None
         self._quarantine: Quarantined | None = None
         self._crashes: Final[deque[float]] = deque()
         self._running: Final[dict[str, trio.CancelScope]] = {}
@@ -133,7 +136,10 @@ class Host(Actor[object]):
         cell_of(self, "run").turn.holds_long = True  # as long as a commit takes, which is no handler's fault
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            await self._live()
+            try:
+                await self._live()
+            finally:
+                self.board.end()
             nursery.cancel_scope.cancel()
 
     async def _live(self) -> None:
@@ -185,19 +191,24 @@ class Host(Actor[object]):
         self.arrivals.put(item)
         self._interrupt.set()
 
-    async def next(self, *, mail: bool) -> Item:
-        """The next input; without *mail*, nothing that is new. Letters and the inbox take turns.
+    async def next(self, *, mail: bool, go: bool) -> Item:
+        """The next input; without *mail*, nothing that is new. Letters and the inbox take turns. With *go*, that is it if
+        nothing else has come.
 
         Raises:
             NoMoreMail: the actor is to stop.
         """
         arrivals, cell = self.arrivals, cell_of(self, "next")
+        if go:
+            await checkpoint()  # so that a process which never waits is heard and told all the same
         while True:
             if arrivals.ended:
                 return arrivals.ended.popleft()
             self._is_inboxs_turn = not self._is_inboxs_turn
             if mail and arrivals.letters and not (self._is_inboxs_turn and cell.inbox.queue):
                 return arrivals.letters.popleft()
+            if go and not cell.inbox.queue and cell.inbox.closed is None:
+                return Go()
             self._interrupt.is_set = False
             try:
                 entry = await take(
@@ -283,6 +294,17 @@ class Host(Actor[object]):
     def report(self, error: HistrioError) -> None:
         """Tell whoever runs the system."""
         self._tree.report(error)
+
+    @property
+    def board(self) -> Board:
+        """What there is to see of it, if it is a process."""
+        if self._board is None:
+            self._board = Board(self.system.engine, self._path)
+        return self._board
+
+    def announce(self, standing: Standing) -> None:
+        """Tell those who watch a process."""
+        self.board.announce(standing)
 
     async def commit(self, draft: Draft, incarnation: int) -> None:
         """Store a step, then let its messages go. The caller shields it."""

@@ -12,7 +12,7 @@ from outcome import Outcome
 from histrio.messages import Envelope
 from histrio_kernel.journal.store import Mail
 
-__all__ = ["Answer", "Beat", "Begin", "Done", "Item", "Letter", "Message", "Restarted", "Told", "Transact"]
+__all__ = ["Answer", "Beat", "Begin", "Done", "Go", "Item", "Letter", "Message", "Restarted", "Told", "Transact"]
 
 
 @final
@@ -92,5 +92,11 @@ class Restarted:
     of_process: bool
 
 
-Item = Done | Beat | Begin | Restarted | Transact | Told | Letter
+@final
+@attrs.frozen(eq=False)
+class Go:
+    """A process is to advance."""
+
+
+Item = Done | Beat | Begin | Go | Restarted | Transact | Told | Letter
 """What may be the input of a step."""

@@ -28,11 +28,16 @@ from outcome import Error, Outcome, Value
 from histrio.durable.activation import Activation
 from histrio.durable.beginnings import Beginning
 from histrio.durable.behaviours import ContinueAs, behaviour_named, name_of, version_of
-from histrio.durable.deeds import Deeds
+from histrio.durable.book import BEAT
+from histrio.durable.course import AnyProcess, Checkpoint, Course
 from histrio.durable.draft import Draft
 from histrio.durable.errors import BeginningFailed, PastTooLong, SnapshotFailed, StepFailed, StillPending
-from histrio.durable.items import Answer, Beat, Begin, Done, Item, Letter, Message, Restarted, Told, Transact
+from histrio.durable.inputs import Inputs
+from histrio.durable.items import Done, Item, Restarted, Told, Transact
+from histrio.durable.orders import ADVANCE, Order, asker_of
 from histrio.durable.places import Behaviour, Host, handle
+from histrio.durable.process import DurableProcess
+from histrio.durable.recorded import Recorded
 from histrio.durable.runner import Runner
 from histrio.durable.stored import encode, encode_error, encode_outcome
 from histrio.messages import Envelope
@@ -49,8 +54,7 @@ from histrio_kernel.errors import (
     told,
 )
 from histrio_kernel.journal.codec import decode
-from histrio_kernel.journal.cursor import TRANSACTION, Cursor, is_early
-from histrio_kernel.journal.errors import JournalFailed, SeqConflict, Unencodable
+from histrio_kernel.journal.cursor import Cursor, is_early
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import DeadLetterRow, Mail
 from histrio_kernel.signals import Kind
@@ -62,7 +66,7 @@ IN_FLIGHT_MAX: Final = bound("in_flight_max")
 
 
 @final
-class Life(Deeds):
+class Life(Inputs):
     """What one actor does from its first record to its end, or to its next crash.
 
     Attributes:
@@ -109,7 +113,8 @@ class Life(Deeds):
                 with self._shield:
                     await self._again()
                     while self.result is None:
-                        await self._step(await self.host.next(mail=len(self.activations) < IN_FLIGHT_MAX))
+                        go = self.course is not None and self.course.advance_is_due
+                        await self._step(await self.host.next(mail=len(self.activations) < IN_FLIGHT_MAX, go=go))
                 self.is_over = True
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -157,6 +162,7 @@ class Life(Deeds):
         crash = cursor.take_crash()
         if crash is None:
             self._apply(record)
+            await self._interrupt(record)
         else:
             await self._without(record, crash)
         await self._run_ready()
@@ -169,7 +175,7 @@ class Life(Deeds):
 
     async def _step(self, item: Item) -> None:
         """One input, and all that follows from it, in one batch."""
-        record = await self._transacted(item) if isinstance(item, Transact) else self._recorded(item)
+        record = await self.transacted(item) if isinstance(item, Transact) else self.recorded(item)
         if record is not None:
             await self._from(record, item.envelope if isinstance(item, Told) else None)
             await self._look_at_the_length()
@@ -178,6 +184,7 @@ class Life(Deeds):
         """All that follows from an input, which is in the draft, or in the journal already."""
         first_scope = self._first_scope
         self._apply(record, envelope)
+        await self._interrupt(record)
         scope, took = self.book.scope, self.book.draft.took
         await self._run_ready()
         while self._next_self is not None and self._failed is None:
@@ -189,6 +196,8 @@ class Life(Deeds):
         await self._commit()
         if failed is not None and self.result is None:
             raise failed
+        if failed is not None and self.course is not None:
+            self.report(failed)
 
     async def _commit(self) -> None:
         draft, self.book.draft = self.book.draft, Draft()
@@ -197,6 +206,8 @@ class Life(Deeds):
             await self.host.commit(draft, self.book.incarnation)
         finally:
             self._shield.shield = False
+        if self.course is not None:
+            self.host.announce(self.course.standing)
         for path, _ in draft.begins:
             await self.host.begin_child(path)
         for call in draft.after:
@@ -239,10 +250,13 @@ class Life(Deeds):
 
     def _tell_of_crash(self, record: Record, scope: int, failed: int, payload: bytes, first_scope: int) -> None:
         """Whoever asked the handler that failed is told, and whoever sent what the step began with."""
-        if record.kind is Kind.RECEIVE and "?" in record.key:
-            self.owed[scope] = record.key  # it may have been answered in the step that never happened
+        self._owes(record, scope)  # it may have been answered in the step that never happened
         error = decode(payload, self.host.dereference)  # so it is the same each time
         failure = ActorFailed(self.path, error if isinstance(error, Exception) else HistrioError(error))
+        if self.course is not None:
+            order = decode(record.payload, self.host.dereference) if asker_of(record) is not None else None
+            self.result_wanted = self.course.failed(scope, order, failure)
+            return
         for each in dict.fromkeys((failed, scope)):
             self.answer(each, Error(failure))
         if failed == first_scope:
@@ -256,55 +270,6 @@ class Life(Deeds):
 
     # -- what an input does ------------------------------------------------------------------------------------------
 
-    def _recorded(self, item: Item) -> Record | None:
-        """The record of an input; None if it says nothing any more."""
-        draft = self.book.draft
-        match item:
-            case Told(envelope):
-                try:
-                    payload = encode(envelope.message)
-                except Unencodable as error:
-                    self._refuse(envelope, error)
-                    return None
-                record = self.book.new(Kind.RECEIVE, "?" if envelope.is_ask else "", payload)
-            case Letter(mail):
-                draft.took.append(mail)
-                record = self._of_letter(mail)
-            case Done(future, outcome):
-                if future not in self.futures:
-                    return None
-                record = self.book.new(Kind.RESOLVED, future, encode_outcome(outcome))
-            case Beat(future, progress):
-                record = self.book.new(Kind.CONTROL, f"beat {future}", progress)
-            case Begin(payload):
-                record = self.book.new(Kind.START, "", payload)
-            case Restarted(of_process):
-                self.book.incarnation += 1
-                record = self.book.new(Kind.RESTART, "process" if of_process else "handler", b"")
-            case _:
-                raise AssertionError("the record of a transaction is stored by it")
-        draft.records.append(record)
-        return record
-
-    def _refuse(self, envelope: Envelope[object], error: Unencodable) -> None:
-        """It cannot be stored, so it is not taken."""
-        envelope.fail(error)
-        if not envelope.is_ask:
-            self.report(error)
-
-    async def _transacted(self, item: Transact) -> Record | None:
-        """The outcome of a transaction, which has stored it: that is all of the batch, for nobody knew it before."""
-        if item.future not in self.futures:
-            return None
-        record = self.book.new(Kind.RESOLVED, item.future, b"", cause=TRANSACTION)
-        try:
-            return await self.host.transact(record, item.call)
-        except (JournalFailed, SeqConflict):
-            raise
-        except Exception as error:  # that of the function: nothing of it is stored
-            self.book.seq, self.book.count = self.book.seq - 1, self.book.count - 1
-            return self._recorded(Done(item.future, Error(error)))
-
     async def _look_at_the_length(self) -> None:
         """Roll the past up if it is time; tell of one that grows, and stop one that does not end (J7).
 
@@ -314,7 +279,7 @@ class Life(Deeds):
         behaviour, length = self.behaviour, self.book.seq - self._began_at + 1
         if behaviour is None or self.result is not None:
             return
-        is_quiet = not self.activations and not self.futures
+        is_quiet = not self.activations and not self.futures and (self.course is None or self.course.is_quiet)
         if behaviour.snapshot_every and length >= behaviour.snapshot_every and is_quiet and self.host.takes_snapshots:
             await self._roll_up(behaviour)
         elif length >= behaviour.records_max:
@@ -331,7 +296,7 @@ class Life(Deeds):
         """
         assert self.beginning is not None
         try:
-            snapshot = behaviour.snapshot()
+            snapshot = behaviour.snapshot() if self.course is None else self.course.snapshot()
             beginning = attrs.evolve(self._anew(self.beginning), has_snapshot=True, snapshot=snapshot)
             self._begins_anew(beginning)
         except Exception as error:
@@ -354,15 +319,6 @@ class Life(Deeds):
         kept = tuple(each for each in self.children if "#" not in each.rpartition("/")[2] or self.host.is_live(each))
         return attrs.evolve(beginning, count=self.book.count, children=kept, born=tuple(self.born.items()))
 
-    def _of_letter(self, mail: Mail) -> Record:
-        what = decode(mail.payload, self.host.dereference)
-        cause = f"{mail.sender}:{mail.number}"
-        if isinstance(what, Answer):
-            return self.book.new(Kind.RESOLVED, what.future, encode_outcome(what.outcome), cause=cause)
-        assert isinstance(what, Message)
-        key = f"{mail.sender}?{what.answer_to}" if what.answer_to else mail.sender
-        return self.book.new(Kind.RECEIVE, key, encode(what.what), cause=cause)
-
     def _apply(self, record: Record, envelope: Envelope[object] | None = None) -> None:
         """What the input of a step does."""
         self.book.begin_step(record)
@@ -372,10 +328,7 @@ class Life(Deeds):
                 self._begin(record)
             case Kind.RECEIVE:
                 message = decode(record.payload, self.host.dereference)
-                if "?" in record.key:
-                    self.owed[scope] = record.key
-                if envelope is not None and envelope.is_ask:
-                    self.envelopes[scope] = envelope
+                self._owes(record, scope, envelope)
                 assert self.behaviour is not None, record
                 behaviour = self.behaviour
                 self._activate(scope, record, lambda: handle(behaviour, message))
@@ -386,12 +339,48 @@ class Life(Deeds):
                     future.resolve(self._outcome_of(record))
             case Kind.RESTART:
                 self.restarts += record.key == "process"
-            case Kind.CONTROL:
-                future = self.futures.get(record.key.removeprefix("beat "))
+            case Kind.CONTROL if record.key.startswith(BEAT):
+                future = self.futures.get(record.key.removeprefix(BEAT))
                 if future is not None:
                     future.progress = decode(record.payload, self.host.dereference)
+            case Kind.CONTROL:
+                self._control(record, scope, envelope)
             case _:
                 pass
+
+    def _control(self, record: Record, scope: int, envelope: Envelope[object] | None) -> None:
+        """A process is given an order, or begins to advance."""
+        course = self.course
+        if course is None or (record.key == ADVANCE and not course.advance_is_due):
+            assert self.book.cursor is not None
+            error = self.book.cursor.did_something_else("nothing, for it is not to advance, or is no process")
+            self.book.breaks(error)
+        elif record.key == ADVANCE:
+            self._activate(scope, record, course.take(), course.kept)
+        else:
+            self._owes(record, scope, envelope)
+            course.order(scope, cast(Order, decode(record.payload, self.host.dereference)))
+
+    def _owes(self, record: Record, scope: int, envelope: Envelope[object] | None = None) -> None:
+        """Remember who waits for an answer of what this step began with."""
+        asker = asker_of(record)
+        if asker is not None and "?" in asker:
+            self.owed[scope] = asker
+        if envelope is not None and envelope.is_ask:
+            self.envelopes[scope] = envelope
+
+    async def _interrupt(self, record: Record) -> None:
+        """Cancel what a process is not to do any more, and let it go on without."""
+        if self.course is None:
+            return
+        self.course.look()
+        activation = self.course.interrupted()
+        if activation is not None:
+            del self.activations[activation.scope]
+            await self._runner.kill(activation)
+        body = self.course.after()
+        if body is not None:
+            self._activate(self.book.scope, record, body)
 
     def _outcome_of(self, record: Record) -> Outcome[object]:
         return cast("Outcome[object]", decode(record.payload, self.host.dereference))
@@ -409,16 +398,29 @@ class Life(Deeds):
         self.born.update(beginning.born)
         self.book.count = scope = beginning.count + 1
         self._began_at, self._first_scope = record.seq, scope
-        if beginning.has_snapshot:
+        if isinstance(behaviour, DurableProcess):
+            process = cast(AnyProcess, behaviour)
+            checkpoint = cast(Checkpoint, beginning.snapshot) if beginning.has_snapshot else None
+            self.course = Course(self, process, checkpoint)
+            self._activate(scope, record, self.course.start)
+        elif beginning.has_snapshot:
             self._activate(scope, record, lambda: behaviour.restore(beginning.snapshot))
         else:
             self._activate(scope, record, behaviour.started)
 
-    def _activate(self, scope: int, record: Record, body: Callable[[], Awaitable[object]]) -> None:
+    def _activate(
+        self,
+        scope: int,
+        record: Record,
+        body: Callable[[], Awaitable[object]],
+        kept: list[Recorded[object]] | None = None,
+    ) -> None:
         """A handler begins: it is the next that runs."""
-        activation = self.activations[scope] = Activation(self, scope, record, body)
+        activation = self.activations[scope] = Activation(self, scope, record, body, kept)
         if self.host.is_strict:
             activation.is_looked_at()
+        if self.course is not None:
+            self.course.begins(activation)
         self._runner.can_go_on(activation)
 
     # -- what activations say ----------------------------------------------------------------------------------------
@@ -441,7 +443,10 @@ class Life(Deeds):
         if self.activations.pop(scope, None) is None or outcome is None:
             return  # it was ended
         try:
-            if isinstance(outcome, Error) and not isinstance(outcome.error, Refusal):
+            if self.course is not None:
+                error = self.course.ended(outcome)
+                self._failed = self._failed or (None if error is None else (activation, error))
+            elif isinstance(outcome, Error) and not isinstance(outcome.error, Refusal):
                 assert isinstance(outcome.error, Exception)
                 self._failed = self._failed or (activation, outcome.error)
             elif isinstance(outcome, Value) and isinstance(outcome.value, ContinueAs):
@@ -493,4 +498,4 @@ class Life(Deeds):
         self.result = wanted
         reason = ActorStopped(self.path, Reason(End.STOPPED, "it has finished"))
         for scope in tuple(self.owed):
-            self.answer(scope, Error(reason))
+            self.answer(scope, Error(reason) if self.course is None else self.course.farewell(scope, reason))

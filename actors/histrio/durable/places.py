@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from histrio.durable.boards import Standing
 from histrio.durable.draft import Draft
 from histrio.durable.items import Done, Item
 from histrio.durable.recorded import Recorded
@@ -72,8 +73,8 @@ class Host(Protocol):
         """Whether that actor has not ended."""
         ...
 
-    async def next(self, *, mail: bool) -> Item:
-        """The next input; without *mail*, nothing that is new."""
+    async def next(self, *, mail: bool, go: bool) -> Item:
+        """The next input; without *mail*, nothing that is new. With *go*, that is it if nothing else has come."""
         ...
 
     def put(self, item: Done) -> None:
@@ -90,6 +91,10 @@ class Host(Protocol):
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
         """Store a record whose payload is what `call` returns, in one transaction with what it does."""
+        ...
+
+    def announce(self, standing: Standing) -> None:
+        """Tell those who watch a process; it is stored."""
         ...
 
     def dereference(self, path: str) -> object:

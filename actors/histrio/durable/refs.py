@@ -13,6 +13,9 @@ from typing import Generic, Protocol, TypeVar, cast, final
 from trio.lowlevel import current_task
 
 from histrio.durable.activation import Activation, Owner
+from histrio.durable.boards import Board
+from histrio.durable.control import DurableControl
+from histrio.durable.orders import Order
 from histrio.messages import Askable
 from histrio.ref import Ref
 from histrio_kernel.futures import HOLDERS, Future
@@ -37,6 +40,18 @@ class Place(Protocol):
 
     def end_of(self, path: str) -> Future[object]:
         """The result of an actor, when it has ended."""
+        ...
+
+    def is_live(self, path: str) -> bool:
+        """Whether that actor has not ended."""
+        ...
+
+    def board_at(self, path: str) -> Board:
+        """What there is to see of a process.
+
+        Raises:
+            ActorStopped: none lives there.
+        """
         ...
 
 
@@ -79,6 +94,11 @@ class DurableRef(Generic[M_contra]):
         if sender is not None:
             return cast("Future[R]", sender.ask(self.path, message))
         return cast("Ref[M_contra]", self._place.ref_at(self.path)).ask(message)
+
+    @property
+    def control(self) -> DurableControl:
+        """What can be done to a `DurableProcess`, and what can be seen of it."""
+        return DurableControl(cast("DurableRef[Order]", self), self._place)
 
     async def join(self) -> object:
         """Wait until it has ended for good, and return its result; also if that was long ago.

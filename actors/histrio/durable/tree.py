@@ -16,13 +16,14 @@ from histrio.actor import cell_of
 from histrio.durable.actor import DurableActor
 from histrio.durable.beginnings import Beginning
 from histrio.durable.behaviours import find_behaviour, name_of, version_of
+from histrio.durable.boards import Board
 from histrio.durable.host import Host, stopped
 from histrio.durable.items import Answer, Letter, Message
 from histrio.durable.refs import DurableRef
 from histrio.durable.stored import encode
 from histrio.ref import Ref
 from histrio.system import System
-from histrio_kernel.errors import ActorFailed, ActorStopped, HistrioError
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, Reason
 from histrio_kernel.futures import Future, Promise
 from histrio_kernel.gate import Handler
 from histrio_kernel.journal.applying import is_below
@@ -35,6 +36,8 @@ __all__ = ["DurableTree", "open_tree"]
 
 M = TypeVar("M")
 Ts = TypeVarTuple("Ts")
+
+CLOSED: Final = Reason(End.STOPPED, "its journal has been closed; it goes on when that is opened again")
 
 
 @final
@@ -49,6 +52,7 @@ class DurableTree:
         self._rows: Final[dict[str, ActorRow]] = {}
         self._hosts: Final[dict[str, Host]] = {}
         self._watchers: Final[dict[str, list[Callable[[Outcome[object]], None]]]] = {}
+        self._is_closed = False
 
     async def spawn(self, cls: Callable[[*Ts], DurableActor[M]], *args: *Ts, name: str) -> DurableRef[M]:
         """Have a durable actor of that name, and return its ref when its beginning is in the journal.
@@ -60,11 +64,13 @@ class DurableTree:
             ActorFailed: its `started()` has failed in the first step, and nothing was stored.
             ValueError: *name* is empty, has "/" or "#" in it, or belongs to an actor of the system that is not durable.
             Unencodable: an argument cannot be stored.
+            WrongInputs: it is a `DurableProcess`, and these are no inputs of it.
         """
         behaviour = cast("type[DurableActor[M]]", cls)
         path = f"/{name}"
         if path not in self._rows and path not in self._hosts:
-            beginning = encode(Beginning(name_of(behaviour), version_of(behaviour), args))
+            checked = behaviour.__histrio_checked__(path, args)
+            beginning = encode(Beginning(name_of(behaviour), version_of(behaviour), checked))
             await self.system.spawn(host_class(behaviour), self, path, beginning, name=name)
         host = self._hosts.get(path)
         if host is not None:
@@ -103,6 +109,20 @@ class DurableTree:
         if found is None or not self.is_live(path):
             raise stopped(path)
         return found
+
+    def board_at(self, path: str) -> Board:
+        """What there is to see of the durable actor at a path.
+
+        Raises:
+            ActorStopped: none lives there.
+            Quarantined: it does nothing.
+        """
+        host = self._hosts.get(path)
+        if host is None or not self.is_live(path):
+            raise stopped(path)
+        if host.quarantine is not None:
+            raise host.quarantine
+        return host.board
 
     def end_of(self, path: str) -> Future[object]:
         """The result of an actor, when it has ended; its error, if it failed."""
@@ -163,17 +183,19 @@ class DurableTree:
 
     def when_over(self, path: str, call: Callable[[Outcome[object]], None]) -> None:
         """Call it when that actor will not go on; soon, if it has ended."""
-        if self.is_live(path):
+        if self._is_closed:
+            call(Error(ActorStopped(path, CLOSED)))
+        elif self.is_live(path):
             self._watchers.setdefault(path, []).append(call)
         else:
             self._nursery.start_soon(self._tell_end, path, call)
 
     async def _tell_end(self, path: str, call: Callable[[Outcome[object]], None]) -> None:
-        records = await self.journal.records(path)
-        if records and records[-1].kind is Kind.STOP:
-            call(cast("Outcome[object]", decode(records[-1].payload, self.dereference)))
-        else:
-            call(Error(stopped(path)))
+        for record in reversed(await self.journal.records(path)):
+            if record.kind is Kind.STOP:  # what is behind it tells those who asked something that it has ended
+                call(cast("Outcome[object]", decode(record.payload, self.dereference)))
+                return
+        call(Error(stopped(path)))
 
     async def spawn_host(self, below: Host, path: str) -> None:
         """Have a child live, which is in the journal, unless it does."""
@@ -219,6 +241,12 @@ class DurableTree:
             found = self.system.ref_at(path)
             if found is not None:
                 await found.control.stop()
+        self._is_closed = True
+        watchers = tuple(self._watchers.items())
+        self._watchers.clear()
+        for path, calls in watchers:
+            for call in calls:
+                call(Error(ActorStopped(path, CLOSED)))
 
 
 def _complete(end: Promise[object], outcome: Outcome[object]) -> None:
