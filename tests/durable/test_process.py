@@ -170,7 +170,7 @@ def test_a_resumed_value_is_handed_over_once() -> None:
             return list(outputs.got)
 
     came: set[int] = set()
-    for commits in range(1, 14):
+    for commits in range(1, 20):
         stored = Stored()
         acknowledged.clear()
         in_virtual_time(partial(until_cut, stored, commits, main))
@@ -179,7 +179,8 @@ def test_a_resumed_value_is_handed_over_once() -> None:
         stored_values = [f"value {number}" for number in range(len(got))]
         assert got == stored_values
         assert len(acknowledged) <= len(got) <= len(acknowledged) + 1
-    assert came == {0, 1, 2, 3}
+    assert {0, 3} <= came
+    assert came & {1, 2}  # which of them, and when, depends on what it does first: hear the next one, or go on
 
 
 def test_a_value_that_nobody_waits_for() -> None:
