@@ -12,6 +12,7 @@ from tests.durable.worlds import in_virtual_time, open_world, told, until_cut
 
 import histrio
 from histrio.durable import DurableActor, DurableTree, Standing
+from histrio.durable.dry import replay
 from histrio_kernel.journal.errors import Unencodable
 from histrio_kernel.journal.stored import Stored
 from histrio_kernel.lifecycle import Phase
@@ -354,6 +355,43 @@ def test_a_process_that_never_waits_is_heard() -> None:
             assert await ref.control.kill() is Phase.KILLED
 
     in_virtual_time(main)
+
+
+def test_its_past_is_looked_at() -> None:
+    """J7: the past of a process is done again as far as any record, and shows its phase and its state there."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            ref = await job(tree, "to TWO", "work", kind=Waiting)
+            await ref.control.nudge()
+            await trio.sleep(0.5)
+            await ref.control.pause()
+            await ref.control.kill()
+
+    async def look() -> list[tuple[str, str, str]]:
+        records = stored.read("/job", 0)
+        looked = [await replay(records, record.seq, identity=stored.identity) for record in records]
+        assert [each.error for each in looked] == [None] * len(records)
+        return [
+            (
+                dict(each.attributes)["phase"].removeprefix("Phase."),
+                dict(each.attributes)["state"].removeprefix("Stage."),
+                ", ".join(waiting.handler for waiting in each.waiting),
+            )
+            for each in looked
+        ]
+
+    in_virtual_time(main)
+    seen = list(dict.fromkeys(in_virtual_time(look)))
+    assert seen == [
+        ("RUNNING", "ONE", ""),
+        ("RUNNING", "TWO", ""),
+        ("RUNNING", "TWO", "its advance"),
+        ("PAUSED", "TWO", ""),
+        ("DYING", "TWO", "its clean-up"),
+        ("KILLED", "TWO", ""),
+    ]
 
 
 def test_an_actor_that_is_no_process_has_no_control() -> None:
