@@ -290,14 +290,30 @@ def test_an_advance_that_fails_is_the_end() -> None:
     assert [each.kind for each in stored.read("/job", 0)][-2:] == [Kind.CRASH, Kind.STOP]
 
 
-def test_an_error_that_nobody_looks_at_is_one_of_the_process() -> None:
-    """J3: that of what it waits for fails it, if the next advance does not look at it."""
+@pytest.mark.parametrize("script", [("lose", "to TWO", "ask"), ("leave failing",), ("leave failing", "sleep")])
+def test_an_error_that_nobody_looks_at_is_one_of_the_process(script: tuple[str, ...]) -> None:
+    """J3: that of what it waits for fails it, if the next advance does not look at it, and that of what it left, at its end."""
 
     async def main() -> None:
         async with open_world(Stored()) as tree:
-            ref = await job(tree, "lose")
-            with pytest.raises(histrio.ActorFailed, match="OSError: lost"):
+            ref = await job(tree, *script)
+            with pytest.raises(histrio.ActorFailed, match="OSError: l"):
                 await ref.join()
+
+    in_virtual_time(main)
+
+
+def test_it_ends_when_what_it_has_begun_has() -> None:
+    """J3: an effect that an advance began and did not await goes on, also over a roll-up, and is waited for at the end."""
+
+    async def main() -> None:
+        async with open_world(Stored()) as tree:
+            ref = await job(tree, "leave", *["to TWO", "to ONE"] * 10, kind=Rolling, seconds=5)
+            await trio.sleep(1)
+            assert ref.control.inspect().state is Stage.ONE
+            assert await ref.join() == Outputs(21)
+            assert trio.current_time() == pytest.approx(5)
+            assert DONE == ["left 1 begins as 2.1", "left 1 ends"]
 
     in_virtual_time(main)
 

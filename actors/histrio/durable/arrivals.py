@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, final
 
-from trio.lowlevel import ParkingLot, checkpoint
+from trio.lowlevel import ParkingLot
 
 from histrio.durable.items import Beat, Begin, Done, Go, Item, Letter, Restarted, Told, Transact
 from histrio_kernel.journal.store import Mail
@@ -42,9 +42,10 @@ class Arrivals:
         self._more.unpark_all()
 
     async def next(self, *, mail: bool, go: bool) -> Item:
-        """The next input; without *mail*, nothing that is new. With *go* it is that, if nothing else has come."""
-        if go:
-            await checkpoint()  # so that a process which never waits is heard and told all the same
+        """The next input; without *mail*, nothing that is new. With *go* it is that, if nothing else has come.
+
+        A checkpoint if it waits. Each step is one anyhow, for it is committed; so a process that never waits is heard.
+        """
         while True:
             if self._first:
                 return self._first.popleft()
