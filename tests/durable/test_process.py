@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 import trio
-from tests.durable.jobs import DONE, Job, Outputs, Plain, Rolling, Stage, Stepped, Waiting, job
+from tests.durable.jobs import DONE, Job, Outputs, Plain, Rolling, Stage, Stepped, Waiting, job, work
 from tests.durable.worlds import in_virtual_time, open_world, told, until_cut
 
 import histrio
-from histrio.durable import DurableActor, DurableTree, Standing
+from histrio.durable import DurableActor, DurableNext, DurableTree, Standing
 from histrio.durable.dry import replay
 from histrio_kernel.journal.errors import Unencodable
 from histrio_kernel.journal.stored import Stored
@@ -304,7 +304,7 @@ def test_an_error_that_nobody_looks_at_is_one_of_the_process(script: tuple[str, 
 
 
 def test_it_ends_when_what_it_has_begun_has() -> None:
-    """J3: an effect that an advance began and did not await goes on, also over a roll-up, and is waited for at the end."""
+    """J3: an effect that an advance began and did not await goes on, and is waited for at the end."""
 
     async def main() -> None:
         async with open_world(Stored()) as tree:
@@ -358,6 +358,30 @@ def test_its_past_is_rolled_up() -> None:
     assert isinstance(result, Outputs)
     assert result.made == 101
     assert result.got == ("early", "late")
+
+
+class Later(Rolling, behaviour="process.later"):
+    """Looks at what its first advance has begun in its last one."""
+
+    async def advance(self) -> DurableNext[Stage, Outputs]:
+        self.made += 1
+        if self.made == 1:
+            self.left = self.io(work, "early", 1)
+        if self.made == 2:
+            return self.wait(self.sleep(2))
+        if self.made < 20:
+            return self.to(self.state)
+        return histrio.Done(Outputs(self.made, (await self.left,)))
+
+
+def test_what_nobody_has_looked_at_is_kept() -> None:
+    """J5: no past is rolled up while an outcome is there that no advance has looked at, for it would be lost."""
+
+    async def main() -> object:
+        async with open_world(Stored()) as tree:
+            return await (await job(tree, "?", kind=Later)).join()
+
+    assert in_virtual_time(main) == Outputs(20, ("early done",))
 
 
 def test_a_process_that_never_waits_is_heard() -> None:

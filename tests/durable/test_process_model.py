@@ -277,7 +277,7 @@ STEPS_END_WITH_A_RESUME: Final = Program(
     starts=False,
     tasks=(Task("to", 2), Task("to", 2)),
     killed_s=0,
-    ops=(Op(1, Do.STEP, 3), Op(1, Do.RESUME), Op(0, Do.CRASH), Op(0, Do.PAUSE)),
+    ops=(Op(1, Do.STEP, 3), Op(1, Do.RESUME), Op(0, Do.CRASH), Op(0, Do.STEP), Op(5, Do.CRASH)),
 )
 NUDGE_IS_OWED: Final = Program(
     is_step=True,
