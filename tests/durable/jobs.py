@@ -87,6 +87,12 @@ class Plain(DurableProcess[Stage, Inputs, Outputs], behaviour="jobs.plain"):
                 return self.wait(self.io(work, f"wait {self.made}", self.inputs.seconds))
             case ["lose"]:
                 return self.wait(self.io(fail, "lost"))
+            case ["leave"]:
+                self.io(work, f"left {self.made}", self.inputs.seconds)
+                return self.to(self.state)
+            case ["leave", "failing"]:
+                self.io(fail, "left")
+                return self.to(self.state)
             case ["sleep"]:
                 return self.wait(self.sleep(self.inputs.seconds))
             case ["ask"]:

@@ -103,6 +103,20 @@ def cut(stored: Stored, what: str, commits: int) -> None:
     in_virtual_time(partial(until_cut, stored, commits, partial(order_it, what=what, stored=stored)))
 
 
+def test_beats_are_not_counted() -> None:
+    """J4: ids are the same however often an effect has said how far it is: an attempt that is begun again says it again."""
+    CALLS.clear()
+
+    async def main() -> None:
+        async with open_world(Stored()) as tree:
+            shop = await tree.spawn(Shop, name="shop")
+            for _ in range(2):
+                await shop.ask(Order("again"))
+
+    in_virtual_time(main)
+    assert [key.rpartition("/")[2] for key, _, _ in CALLS] == ["2.1", "6.1"]
+
+
 def test_ids_are_in_the_order_of_creation_whatever_ends_first(show: Show) -> None:
     """J4: three effects together with drawn delays: their ids are those of the code, and each past can be done again."""
     orders: set[tuple[str, ...]] = set()

@@ -7,11 +7,12 @@ from functools import partial
 
 import pytest
 import trio
-from tests.durable.jobs import DONE, Job, Outputs, Plain, Rolling, Stage, Stepped, Waiting, job
+from tests.durable.jobs import DONE, Job, Outputs, Plain, Rolling, Stage, Stepped, Waiting, job, work
 from tests.durable.worlds import in_virtual_time, open_world, told, until_cut
 
 import histrio
-from histrio.durable import DurableActor, DurableTree, Standing
+from histrio.durable import DurableActor, DurableNext, DurableTree, Standing
+from histrio.durable.dry import replay
 from histrio_kernel.journal.errors import Unencodable
 from histrio_kernel.journal.stored import Stored
 from histrio_kernel.lifecycle import Phase
@@ -291,14 +292,30 @@ def test_an_advance_that_fails_is_the_end() -> None:
     assert [each.kind for each in stored.read("/job", 0)][-2:] == [Kind.CRASH, Kind.STOP]
 
 
-def test_an_error_that_nobody_looks_at_is_one_of_the_process() -> None:
-    """J3: that of what it waits for fails it, if the next advance does not look at it."""
+@pytest.mark.parametrize("script", [("lose", "to TWO", "ask"), ("leave failing",), ("leave failing", "sleep")])
+def test_an_error_that_nobody_looks_at_is_one_of_the_process(script: tuple[str, ...]) -> None:
+    """J3: that of what it waits for fails it, if the next advance does not look at it, and that of what it left, at its end."""
 
     async def main() -> None:
         async with open_world(Stored()) as tree:
-            ref = await job(tree, "lose")
-            with pytest.raises(histrio.ActorFailed, match="OSError: lost"):
+            ref = await job(tree, *script)
+            with pytest.raises(histrio.ActorFailed, match="OSError: l"):
                 await ref.join()
+
+    in_virtual_time(main)
+
+
+def test_it_ends_when_what_it_has_begun_has() -> None:
+    """J3: an effect that an advance began and did not await goes on, and is waited for at the end."""
+
+    async def main() -> None:
+        async with open_world(Stored()) as tree:
+            ref = await job(tree, "leave", *["to TWO", "to ONE"] * 10, kind=Rolling, seconds=5)
+            await trio.sleep(1)
+            assert ref.control.inspect().state is Stage.ONE
+            assert await ref.join() == Outputs(21)
+            assert trio.current_time() == pytest.approx(5)
+            assert DONE == ["left 1 begins as 2.1", "left 1 ends"]
 
     in_virtual_time(main)
 
@@ -345,6 +362,30 @@ def test_its_past_is_rolled_up() -> None:
     assert result.got == ("early", "late")
 
 
+class Later(Rolling, behaviour="process.later"):
+    """Looks at what its first advance has begun in its last one."""
+
+    async def advance(self) -> DurableNext[Stage, Outputs]:
+        self.made += 1
+        if self.made == 1:
+            self.left = self.io(work, "early", 1)
+        if self.made == 2:
+            return self.wait(self.sleep(2))
+        if self.made < 20:
+            return self.to(self.state)
+        return histrio.Done(Outputs(self.made, (await self.left,)))
+
+
+def test_what_nobody_has_looked_at_is_kept() -> None:
+    """J5: no past is rolled up while an outcome is there that no advance has looked at, for it would be lost."""
+
+    async def main() -> object:
+        async with open_world(Stored()) as tree:
+            return await (await job(tree, "?", kind=Later)).join()
+
+    assert in_virtual_time(main) == Outputs(20, ("early done",))
+
+
 def test_a_process_that_never_waits_is_heard() -> None:
     """J3: one that only goes from state to state is paused and killed all the same."""
 
@@ -356,6 +397,43 @@ def test_a_process_that_never_waits_is_heard() -> None:
             assert await ref.control.kill() is Phase.KILLED
 
     in_virtual_time(main)
+
+
+def test_its_past_is_looked_at() -> None:
+    """J7: the past of a process is done again as far as any record, and shows its phase and its state there."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            ref = await job(tree, "to TWO", "work", kind=Waiting)
+            await ref.control.nudge()
+            await trio.sleep(0.5)
+            await ref.control.pause()
+            await ref.control.kill()
+
+    async def look() -> list[tuple[str, str, str]]:
+        records = stored.read("/job", 0)
+        looked = [await replay(records, record.seq, identity=stored.identity) for record in records]
+        assert [each.error for each in looked] == [None] * len(records)
+        return [
+            (
+                dict(each.attributes)["phase"].removeprefix("Phase."),
+                dict(each.attributes)["state"].removeprefix("Stage."),
+                ", ".join(waiting.handler for waiting in each.waiting),
+            )
+            for each in looked
+        ]
+
+    in_virtual_time(main)
+    seen = list(dict.fromkeys(in_virtual_time(look)))
+    assert seen == [
+        ("RUNNING", "ONE", ""),
+        ("RUNNING", "TWO", ""),
+        ("RUNNING", "TWO", "its advance"),
+        ("PAUSED", "TWO", ""),
+        ("DYING", "TWO", "its clean-up"),
+        ("KILLED", "TWO", ""),
+    ]
 
 
 def test_an_actor_that_is_no_process_has_no_control() -> None:

@@ -212,6 +212,39 @@ def test_one_that_has_nothing_to_clean_up() -> None:
     in_virtual_time(main)
 
 
+class Slow(Job, behaviour="kill.slow"):
+    """It takes its time to begin."""
+
+    async def started(self) -> None:
+        await self.io(work, "start", 1_000)
+        await super().started()
+
+
+def test_one_that_has_not_begun_has_nothing_to_clean_up() -> None:
+    """J3: a kill while `started` waits ends it at once, and a pause is so when it has begun."""
+    stored = Stored()
+
+    async def main() -> None:
+        async with open_world(stored) as tree:
+            ref = await job(tree, "ask", kind=Slow)
+            paused = ref.control.pause()
+            await trio.sleep(1)
+            assert ref.control.inspect().phase is Phase.STARTING
+            assert not paused.is_done
+            assert await ref.control.kill("not needed") is Phase.KILLED
+            with pytest.raises(histrio.ActorStopped):
+                await paused
+            assert trio.current_time() == pytest.approx(1)
+            assert DONE == ["start begins as 1.1", "start is cancelled"]
+
+    async def again() -> None:
+        async with open_world(stored) as tree:
+            await killed_for_good(tree, tree.ref("/job"))
+
+    in_virtual_time(main)
+    in_virtual_time(again)
+
+
 class Hanging(Job, behaviour="kill.hanging"):
     """Its clean-up does not come back in time."""
 

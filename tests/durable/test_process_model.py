@@ -256,6 +256,64 @@ def time_of_day() -> float:
     return 1e9 + trio.current_time()
 
 
+# What no quick run should be without.
+VALUE_IS_GIVEN_BACK: Final = Program(
+    is_step=False,
+    starts=False,
+    tasks=(Task("to", 4), Task("ask", 0), Task("done", 1)),
+    killed_s=0,
+    ops=(
+        Op(1, Do.RESUME_WITH),
+        Op(0, Do.NUDGE),
+        Op(1, Do.PAUSE_NOW),
+        Op(0, Do.CRASH),
+        Op(1, Do.RESUME),
+        Op(5, Do.RESUME_WITH),
+        Op(0, Do.CRASH),
+    ),
+)
+STEPS_END_WITH_A_RESUME: Final = Program(
+    is_step=False,
+    starts=False,
+    tasks=(Task("to", 2), Task("to", 2)),
+    killed_s=0,
+    ops=(Op(1, Do.STEP, 3), Op(1, Do.RESUME), Op(0, Do.CRASH), Op(0, Do.STEP), Op(5, Do.CRASH)),
+)
+NUDGE_IS_OWED: Final = Program(
+    is_step=True,
+    starts=False,
+    tasks=(Task("to", 4),),
+    killed_s=0,
+    ops=(Op(1, Do.NUDGE), Op(1, Do.PAUSE_NOW), Op(0, Do.CRASH), Op(0, Do.RESUME), Op(1, Do.CRASH)),
+)
+ROLLED_UP: Final = Program(
+    is_step=False,
+    starts=True,
+    tasks=(Task("to", 0), Task("ask", 0), Task("to", 0), Task("wait", 0, 1), Task("ask", 0), Task("ask", 0)),
+    killed_s=1,
+    ops=(
+        Op(1, Do.PAUSE),
+        Op(0, Do.NUDGE),
+        Op(0, Do.CRASH),
+        Op(1, Do.RESUME_WITH),
+        Op(2, Do.CRASH),
+        Op(1, Do.PAUSE),
+        Op(0, Do.RESUME_WITH),
+        Op(0, Do.KILL),
+        Op(0, Do.CRASH),
+    ),
+    snapshots=True,
+)
+ROLLED_UP_WITH_A_STEP_ASKED_FOR: Final = Program(
+    is_step=False,
+    starts=True,
+    tasks=(Task("ask", 0), Task("to", 0)),
+    killed_s=0,
+    ops=(Op(1, Do.STEP), *(Op(0, Do.NUDGE),) * 4, Op(1, Do.RESUME_WITH)),
+    snapshots=True,
+)
+
+
 def play(program: Program) -> World:
     """Run it on Histrio. The time of day goes on with the clock, over crashes too."""
     world = World(program)
@@ -293,7 +351,11 @@ def test_orders_of_a_durable_process_are_levels(show: Show) -> None:
 
     @given(programs())
     @settings(max_examples=count("durable_process_examples"))
-    @example(Program(False, True, (Task("ask", 1), Task("done", 1)), 0, (Op(2, Do.RESUME_WITH), Op(0, Do.CRASH))))
+    @example(VALUE_IS_GIVEN_BACK)
+    @example(STEPS_END_WITH_A_RESUME)
+    @example(NUDGE_IS_OWED)
+    @example(ROLLED_UP)
+    @example(ROLLED_UP_WITH_A_STEP_ASKED_FOR)
     def check(program: Program) -> None:
         model = checked(program)
         came.update({"programs": 1, "crashes": len(model.sessions) - 1, f"ended {model.ending or 'not at all'}": 1})

@@ -314,6 +314,8 @@ class Mistaken(DurableProcess[Stage, Inputs, Outputs], behaviour="ports.mistaken
         match self.inputs.script[0]:
             case "to":
                 self.to(cast(Stage, "TWO"))
+            case "finish":
+                self.finish(Outputs(1))
             case "wait":
                 self.wait(cast("histrio.Future[object]", 5))
             case word:
@@ -330,6 +332,7 @@ class Mistaken(DurableProcess[Stage, Inputs, Outputs], behaviour="ports.mistaken
         ("outputs", "(to be done with that: histrio.Done(outputs))"),
         ("done twice", "a process is done once; return what is in it"),
         ("anew", "(its past is rolled up between advances, if it has snapshot_every, snapshot() and restore())"),
+        ("finish", "finish(Outputs(made=1, got=())): a process is done by `return histrio.Done(outputs)`"),
         ("to", "to('TWO'): that is no state of Mistaken; its states are Stage.ONE, Stage.TWO, Stage.THREE"),
         ("wait", "wait(5): that is no future that its journal knows"),
     ],

@@ -19,6 +19,7 @@ from histrio.durable.errors import StepFailed as StepFailed
 from histrio.durable.errors import StillPending as StillPending
 from histrio.durable.errors import TooManyCrashes as TooManyCrashes
 from histrio.durable.errors import UnknownBehaviour as UnknownBehaviour
+from histrio.durable.orders import Order as Order
 from histrio.durable.ports import WrongInputs as WrongInputs
 from histrio.durable.ports import WrongOutputs as WrongOutputs
 from histrio.durable.process import DurableNext as DurableNext

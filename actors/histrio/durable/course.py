@@ -131,7 +131,7 @@ class Course:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing of its past is needed but what a checkpoint has."""
-        return self._doing is Doing.RESTS and self._waits_for is None and not self.kept and not self._asked
+        return self._doing is Doing.RESTS and not self.kept and not self._asked
 
     def snapshot(self) -> Checkpoint:
         """What its past can be rolled up into, while it is quiet."""
@@ -289,7 +289,7 @@ class Course:
         return None
 
     def _goes_on(self, move: To[enum.Enum] | Wait | UntilResumed | Done[object]) -> None:
-        self.kept[:] = [each for each in self.kept if each.is_owed and each._state in (PENDING, ERROR)]
+        self.kept[:] = [each for each in self.kept if each.is_owed]
         match move:
             case To(state):
                 self._process._histrio_state = state

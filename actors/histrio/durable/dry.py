@@ -73,7 +73,7 @@ class Replayed:
         seq: of the last record that was to be done again.
         error: why that did not succeed, mostly `NonDeterminism`; None if it did. Then the rest of this is empty.
         behaviour: the name of what it is now.
-        attributes: the names of its attributes, and their values as `repr` shows them.
+        attributes: the names of its attributes, and their values as `repr` shows them; of a process also its phase and state.
         waiting: its handlers, in the order in which they began.
         result: what it has ended with, in words; None if it has not.
     """
@@ -186,10 +186,17 @@ class _Nowhere:
             last.seq,
             None,
             name_of(type(life.behaviour)),
-            tuple(_attributes(life.behaviour)),
+            (*self._standing(), *_attributes(life.behaviour)),
             waiting,
             result,
         )
+
+    def _standing(self) -> Iterator[tuple[str, str]]:
+        """What a process has, besides its attributes."""
+        course = self.life.course
+        if course is not None:
+            yield "phase", str(course.standing.phase)
+            yield "state", str(course.standing.state)
 
     def _waiting(self) -> Iterator[Waiting]:
         for activation in self.life.activations.values():

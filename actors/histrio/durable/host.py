@@ -17,7 +17,6 @@ from typing import Final, NoReturn, Protocol, cast
 import attrs
 import trio
 from outcome import Error, Outcome, Value
-from trio.lowlevel import checkpoint
 
 from histrio.actor import Actor, cell_of
 from histrio.durable.arrivals import Arrivals
@@ -193,14 +192,12 @@ class Host(Actor[object]):
 
     async def next(self, *, mail: bool, go: bool) -> Item:
         """The next input; without *mail*, nothing that is new. Letters and the inbox take turns. With *go*, that is it if
-        nothing else has come.
+        nothing else has come: each step is a checkpoint, for it is committed, so a process that never waits is heard.
 
         Raises:
             NoMoreMail: the actor is to stop.
         """
         arrivals, cell = self.arrivals, cell_of(self, "next")
-        if go:
-            await checkpoint()  # so that a process which never waits is heard and told all the same
         while True:
             if arrivals.ended:
                 return arrivals.ended.popleft()

@@ -250,7 +250,7 @@ class Life(Inputs):
 
     def _tell_of_crash(self, record: Record, scope: int, failed: int, payload: bytes, first_scope: int) -> None:
         """Whoever asked the handler that failed is told, and whoever sent what the step began with."""
-        self._owes(record, scope)  # it may have been answered in the step that never happened
+        self.owes(record, scope)  # it may have been answered in the step that never happened
         error = decode(payload, self.host.dereference)  # so it is the same each time
         failure = ActorFailed(self.path, error if isinstance(error, Exception) else HistrioError(error))
         if self.course is not None:
@@ -328,7 +328,7 @@ class Life(Inputs):
                 self._begin(record)
             case Kind.RECEIVE:
                 message = decode(record.payload, self.host.dereference)
-                self._owes(record, scope, envelope)
+                self.owes(record, scope, envelope)
                 assert self.behaviour is not None, record
                 behaviour = self.behaviour
                 self._activate(scope, record, lambda: handle(behaviour, message))
@@ -358,16 +358,8 @@ class Life(Inputs):
         elif record.key == ADVANCE:
             self._activate(scope, record, course.take(), course.kept)
         else:
-            self._owes(record, scope, envelope)
+            self.owes(record, scope, envelope)
             course.order(scope, cast(Order, decode(record.payload, self.host.dereference)))
-
-    def _owes(self, record: Record, scope: int, envelope: Envelope[object] | None = None) -> None:
-        """Remember who waits for an answer of what this step began with."""
-        asker = asker_of(record)
-        if asker is not None and "?" in asker:
-            self.owed[scope] = asker
-        if envelope is not None and envelope.is_ask:
-            self.envelopes[scope] = envelope
 
     async def _interrupt(self, record: Record) -> None:
         """Cancel what a process is not to do any more, and let it go on without."""

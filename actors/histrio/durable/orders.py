@@ -25,7 +25,10 @@ ADVANCE: Final = "advance"
 
 
 class Order(Request[Phase]):
-    """The base of orders; the reply is the phase when it has been carried out. See `DurableControl`."""
+    """The base of what a durable process is told; the reply is the phase when it has been carried out.
+
+    The ref of a process is a `DurableRef[Order]`. Orders are made by its `control`, see `DurableControl`.
+    """
 
     __slots__ = ()
     word: ClassVar[str]

@@ -15,7 +15,7 @@ import enum
 import inspect
 import typing
 from collections.abc import Mapping
-from typing import ClassVar, Generic, TypeAlias, TypeVar, cast, final
+from typing import ClassVar, Generic, NoReturn, TypeAlias, TypeVar, cast, final
 
 import attrs
 
@@ -189,6 +189,14 @@ class DurableProcess(DurableActor[Order], Generic[S, In, Out]):
         """Go on when `ref.control.resume(value)` has handed in a value, which the next advance has as `self.resumed`."""
         return UntilResumed()
 
+    def finish(self, result: object = None) -> NoReturn:
+        """Not for processes: `return histrio.Done(outputs)`, which are looked at.
+
+        Raises:
+            WrongAdvance: always.
+        """
+        raise WrongAdvance(self.path, f"finish({shown(result)}): a process is done by `return histrio.Done(outputs)`")
+
     # ----------------------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -218,7 +226,7 @@ class DurableProcess(DurableActor[Order], Generic[S, In, Out]):
         cls.__histrio_ports__ = (_port(cls.__qualname__, inputs), _port(cls.__qualname__, outputs))
 
 
-_OURS = ("__init__", "inputs", "state", "resumed", "to", "wait", "until_resumed", "receive")
+_OURS = ("__init__", "inputs", "state", "resumed", "to", "wait", "until_resumed", "finish", "receive")
 
 
 def _arguments(cls: type) -> tuple[object, object, object]:
