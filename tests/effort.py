@@ -80,7 +80,7 @@ TABLE: Final = (
     Row("simulated_suites",     1,      2,       20, "D1: seeds under which the tests of before run in the simulator; one seed runs a few"),
     Row("explored_schedules",   20,  2_000,   50_000, "D3: schedules of each of our own programs that are explored"),
     Row("durable_seeds",       30,    200,    2_000, "J4: seeds of the order in which effects complete"),
-    Row("durable_crashes",     50, 10_000,  100_000, "J3: power cuts of a durable tree, with all that may be left on its disk"),
+    Row("durable_crashes",     24, 10_000,  100_000, "J3: power cuts of a durable tree, with all that may be left on its disk"),
     Row("durable_prefixes",     6,  1_000,   20_000, "J3: prefixes of a recorded run from which a durable tree goes on"),
     Row("rollup_kills",         8,  1_000,    2_000, "J5: kills before and inside of SQL statements, in each way of rolling up"),
     Row("durable_process_examples", 40, 1_500, 20_000, "J3, S7: drawn orders and crashes of one durable process, beside a level-triggered model"),

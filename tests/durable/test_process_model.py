@@ -286,6 +286,13 @@ NUDGE_IS_OWED: Final = Program(
     killed_s=0,
     ops=(Op(1, Do.NUDGE), Op(1, Do.PAUSE_NOW), Op(0, Do.CRASH), Op(0, Do.RESUME), Op(1, Do.CRASH)),
 )
+KILLED_AFTER_ITS_END: Final = Program(
+    is_step=False,
+    starts=True,
+    tasks=(Task("done", 0),),
+    killed_s=1,
+    ops=(Op(1, Do.KILL), Op(0, Do.CRASH), Op(0, Do.KILL), Op(0, Do.PAUSE)),
+)
 ROLLED_UP: Final = Program(
     is_step=False,
     starts=True,
@@ -354,6 +361,7 @@ def test_orders_of_a_durable_process_are_levels(show: Show) -> None:
     @example(VALUE_IS_GIVEN_BACK)
     @example(STEPS_END_WITH_A_RESUME)
     @example(NUDGE_IS_OWED)
+    @example(KILLED_AFTER_ITS_END)
     @example(ROLLED_UP)
     @example(ROLLED_UP_WITH_A_STEP_ASKED_FOR)
     def check(program: Program) -> None:
