@@ -340,7 +340,7 @@ async def select(
             raise NoMoreMail
         if interrupt is not None and interrupt.is_set:
             raise Interrupted
-        selection = Selection(inbox, match, drops=drops)
+        selection = Selection(inbox, match, drops=drops, stalls=interrupt is None)
         if interrupt is not None:
             interrupt.guards(selection)
         inbox.begin_selection(selection)

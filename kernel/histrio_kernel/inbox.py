@@ -72,13 +72,14 @@ class Standing(Future[None]):
 class Selection(Future[object]):
     """A handler that waits for one particular message (A12). Settled with the entry that matched."""
 
-    __slots__ = ("drops", "inbox", "match")
+    __slots__ = ("drops", "inbox", "match", "stalls")
 
-    def __init__(self, inbox: Inbox, match: Callable[[object], bool], *, drops: bool) -> None:
+    def __init__(self, inbox: Inbox, match: Callable[[object], bool], *, drops: bool, stalls: bool = True) -> None:
         super().__init__(inbox.engine)
         self.inbox: Final = inbox
         self.match: Final = match
         self.drops: Final = drops
+        self.stalls: Final = stalls  # it waits for mail and nothing else
 
     def _abandon(self, waiter: Waiter) -> bool:
         self._detach(waiter)
@@ -519,7 +520,10 @@ class Inbox:
 
     def _stall_if_full(self) -> None:
         """End a selection that nothing can come in for any more; `DROP_OLD` always makes room."""
-        if self.selection is None or self.has_room() or self.policy.overflow is Overflow.DROP_OLD:
+        selection = self.selection
+        if selection is None or not selection.stalls:
+            return
+        if self.has_room() or self.policy.overflow is Overflow.DROP_OLD:
             return
         text = f"{self.path}: select waits, and its inbox is full with {len(self)} other messages; nothing can come in."
         self.end_selection(ERROR, SelectStalled(text + " Handle or filter them first, or raise inbox_max"))

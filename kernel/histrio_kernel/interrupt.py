@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, final
-
-from trio.lowlevel import ParkingLot
+from typing import final
 
 from histrio_kernel.futures import ERROR, PENDING
 from histrio_kernel.inbox import Selection
@@ -24,12 +22,11 @@ class Interrupt:
         is_set: whether it is; whoever waits sets it back.
     """
 
-    __slots__ = ("_lot", "_selection", "is_set")
+    __slots__ = ("_selection", "is_set")
 
     def __init__(self) -> None:
         self.is_set = False
         self._selection: Selection | None = None
-        self._lot: Final = ParkingLot()
 
     def guards(self, selection: Selection) -> None:
         """This is what `set` ends."""
@@ -38,8 +35,6 @@ class Interrupt:
     def set(self) -> None:
         """End the wait, or the next one."""
         self.is_set = True
-        if self._lot:
-            self._lot.unpark_all()
         selection, self._selection = self._selection, None
         if selection is None or selection._state != PENDING:
             return
@@ -48,8 +43,3 @@ class Interrupt:
             selection.inbox.end_selection(ERROR, error)
         else:  # it is held, since the actor is paused
             selection._settle(ERROR, error)
-
-    async def wait(self) -> None:
-        """Wait for nothing else than `set`."""
-        if not self.is_set:
-            await self._lot.park()

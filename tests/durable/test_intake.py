@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+import pytest
 import trio
 from tests.durable.worlds import hear_reports, in_virtual_time, open_world
 
@@ -85,20 +86,21 @@ def test_as_many_handlers_as_may_be_and_a_full_inbox() -> None:
     in_virtual_time(main)
 
 
-def test_it_stops_though_it_is_full_of_handlers() -> None:
-    """J2: who waits for room is told that the actor has stopped, and nobody waits for handlers that wait themselves."""
+@pytest.mark.parametrize("more", [10, INBOX_MAX])
+def test_it_stops_though_it_is_full_of_handlers(more: int) -> None:
+    """J2: it does not wait for handlers that wait themselves, and what they left no room for is told, or a dead letter."""
 
     async def main() -> None:
         async with open_world(Stored()) as tree:
             sleeper, ref = await spawned(tree)
-            for _ in range(IN_FLIGHT_MAX + 10):
+            for _ in range(IN_FLIGHT_MAX + more):
                 await sleeper.tell(1_000.0)
             await trio.sleep(1)
             ref.control.stop()
             before = trio.current_time()
             await ref.join()
             assert trio.current_time() - before < 0.1
-            assert sum(each.path == "/sleeper" for each in tree.system.dead_letters) == 10
+            assert sum(each.path == "/sleeper" for each in tree.system.dead_letters) == more
 
     in_virtual_time(main)
 

@@ -15,7 +15,6 @@ Invariant: at most one handler of it runs or waits: `started`, an advance, or `k
 from __future__ import annotations
 
 import enum
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, cast, final
 
@@ -31,7 +30,7 @@ from histrio.durable.orders import Kill, Nudge, Order, Pause, Resume, Step
 from histrio.durable.ports import checked_outputs
 from histrio.durable.process import DurableProcess, UntilResumed
 from histrio.durable.recorded import Recorded
-from histrio.processes.errors import NotRerunnable, WrongAdvance
+from histrio.processes.errors import NotRerunnable, WrongAdvance, what_was_meant
 from histrio.processes.moves import Done, To, Wait
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, Reason, Refusal, StuckActor, shown
 from histrio_kernel.futures import ERROR, PENDING, Future
@@ -248,17 +247,8 @@ class Course:
         """
         if isinstance(move, To | Wait | UntilResumed | Done):
             return cast("To[enum.Enum] | Wait | UntilResumed | Done[object]", move)
-        text, hint = shown(move), ""
-        if inspect.iscoroutine(move):
-            move.close()
-            hint = " (did it forget an `await`?)"
-        elif move is None:
-            hint = " (does each of its branches return?)"
-        elif isinstance(move, type(self._process.state)):
-            hint = f" (for that state: self.to({move}))"
-        elif isinstance(move, Future):
-            hint = " (to wait for that: self.wait(future))"
-        elif isinstance(move, ContinueAs):
+        text, hint = shown(move), what_was_meant(move, type(self._process.state))
+        if isinstance(move, ContinueAs):
             hint = " (its past is rolled up between advances, if it has snapshot_every, snapshot() and restore())"
         elif isinstance(move, Mapping) or type(move) is self._process.__histrio_ports__[1]:
             hint = " (to be done with that: histrio.Done(outputs))"

@@ -41,7 +41,7 @@ from histrio.durable.work import EffectOf
 from histrio.messages import Envelope
 from histrio.taking import anything, take
 from histrio_kernel.driver import Driver
-from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, NoMoreMail, Reason, SelectStalled
+from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, NoMoreMail, Reason
 from histrio_kernel.interrupt import Interrupt, Interrupted
 from histrio_kernel.journal.cursor import NonDeterminism
 from histrio_kernel.journal.errors import JournalDamaged, Undecodable
@@ -138,7 +138,8 @@ class Host(Actor[object]):
             try:
                 await self._live()
             finally:
-                self.board.end()
+                if self._board is not None:
+                    self._board.end()
             nursery.cancel_scope.cancel()
 
     async def _live(self) -> None:
@@ -214,10 +215,6 @@ class Host(Actor[object]):
                 return Told(cast("Envelope[object]", entry))
             except Interrupted:
                 pass
-            except (
-                SelectStalled
-            ):  # handlers as many as may be, and an inbox full of mail: whatever ends is what it waits for
-                await self._interrupt.wait()
 
     def whose_outcome_came(self) -> Collection[str]:
         """The futures whose outcome has come, or is about to be made."""

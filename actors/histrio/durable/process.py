@@ -23,6 +23,7 @@ from histrio.durable.actor import DurableActor
 from histrio.durable.orders import Order
 from histrio.durable.ports import checked_inputs
 from histrio.durable.recorded import is_recorded
+from histrio.processes.declared import check_settings, in_brackets, initial_of
 from histrio.processes.errors import WrongAdvance
 from histrio.processes.moves import Done, Drive, To, Wait
 from histrio_kernel.bounds import bound
@@ -218,45 +219,24 @@ class DurableProcess(DurableActor[Order], Generic[S, In, Out]):
             if not inspect.iscoroutinefunction(getattr(cls, name)):
                 raise TypeError(f"{cls.__qualname__}.{name} must be `async def`")
         super().__init_subclass__(behaviour, version, **kwargs)
-        _check_settings(cls.__qualname__, cls.drive, cls.start, cls.rerunnable, cls.nudges_max, cls.shutdown_s)
-        states, inputs, outputs = _arguments(cls)
+        check_settings(
+            cls.__qualname__, drive=cls.drive, start=cls.start, rerunnable=cls.rerunnable, nudges_max=cls.nudges_max
+        )
+        _check_seconds(cls.__qualname__, cls.shutdown_s)
+        declared = in_brackets(cls, DurableProcess)
+        if len(declared) != 3:
+            raise TypeError(
+                f"{cls.__qualname__} does not say what its states, inputs and outputs are: class {cls.__qualname__}"
+                "(DurableProcess[State, Inputs, Outputs])"
+            )
+        states, inputs, outputs = declared
         if isinstance(states, TypeVar):
             return  # a base of others
-        cls.__histrio_initial__ = _initial(cls.__qualname__, states, cls.initial)
+        cls.__histrio_initial__ = initial_of(cls.__qualname__, "DurableProcess", states, cls.initial)
         cls.__histrio_ports__ = (_port(cls.__qualname__, inputs), _port(cls.__qualname__, outputs))
 
 
 _OURS = ("__init__", "inputs", "state", "resumed", "to", "wait", "until_resumed", "finish", "receive")
-
-
-def _arguments(cls: type) -> tuple[object, object, object]:
-    """What stands in the brackets of `DurableProcess[...]`, with the type variables of generic bases filled in."""
-    for base in cast("tuple[object, ...]", cls.__dict__.get("__orig_bases__", cls.__bases__)):
-        origin = typing.get_origin(base) or base
-        if not isinstance(origin, type) or DurableProcess not in origin.__mro__:
-            continue
-        given = typing.get_args(base)
-        if origin is DurableProcess:
-            if len(given) != 3:
-                break
-            return cast("tuple[object, object, object]", given)
-        parameters = cast("tuple[object, ...]", getattr(origin, "__parameters__", ()))
-        values: dict[object, object] = dict(zip(parameters, given, strict=False))
-        first, second, third = (values.get(each, each) for each in _arguments(origin))
-        return first, second, third
-    raise TypeError(
-        f"{cls.__qualname__} does not say what its states, inputs and outputs are: class {cls.__qualname__}"
-        "(DurableProcess[State, Inputs, Outputs])"
-    )
-
-
-def _initial(what: str, states: object, initial: enum.Enum | None) -> enum.Enum:
-    if not isinstance(states, type) or not issubclass(states, enum.Enum) or not len(states):
-        raise TypeError(f"{what}: {states!r} in DurableProcess[...] is no Enum class that has members")
-    if initial is not None and not isinstance(initial, states):
-        names = ", ".join(str(one) for one in states)
-        raise TypeError(f"{what}.initial is {initial!r}; it must be one of its states: {names}")
-    return next(iter(states)) if initial is None else initial
 
 
 def _port(what: str, port: object) -> type[object]:
@@ -268,17 +248,6 @@ def _port(what: str, port: object) -> type[object]:
     return origin
 
 
-def _check_settings(
-    what: str, drive: object, start: object, rerunnable: object, nudges_max: object, shutdown_s: object
-) -> None:
-    if not isinstance(drive, Drive):
-        raise TypeError(f"{what}.drive is {drive!r}; it must be histrio.Drive.FREE or histrio.Drive.STEP")
-    for name, value in (("start", start), ("rerunnable", rerunnable)):
-        if type(value) is not bool:
-            raise TypeError(f"{what}.{name} is {value!r}; it must be True or False")
-    if start and drive is Drive.STEP:
-        raise TypeError(f"{what}.start is True, but its drive is STEP: it advances once for each nudge, and not before")
-    if type(nudges_max) is not int or nudges_max < 1:
-        raise TypeError(f"{what}.nudges_max is {nudges_max!r}; it must be a whole number, 1 or more")
+def _check_seconds(what: str, shutdown_s: object) -> None:
     if isinstance(shutdown_s, bool) or not isinstance(shutdown_s, int | float) or not 0 <= shutdown_s < float("inf"):
         raise TypeError(f"{what}.shutdown_s is {shutdown_s!r}; it must be a number of seconds, 0 or more")

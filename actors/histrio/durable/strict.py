@@ -28,7 +28,8 @@ from typing import Any, Final, cast
 import trio
 
 from histrio.durable.errors import NotRecorded
-from histrio_kernel.simulation.escapes import call_site, line_of_program
+from histrio.waiting.scopes import chain
+from histrio_kernel.simulation.escapes import NOT_THE_PROGRAM, call_site, line_of_program, package_of
 
 __all__ = ["looked_at"]
 
@@ -60,6 +61,7 @@ _REFUSED: Final[dict[object, str]] = {
 _NOW: Final = frozenset({"now", "utcnow", "today"})
 _GLOBAL_RANDOM: Final = cast("random.Random", cast(Any, random)._inst)
 _OURS: Final = frozenset({"histrio", "histrio_kernel"})
+_FRAMES: Final = ("cr_frame", "gi_frame", "ag_frame")
 
 
 @types.coroutine
@@ -148,36 +150,23 @@ def _instead_of(what: object) -> str | None:
 
 def _is_ours(frame: FrameType | None) -> bool:
     """Whether Histrio or Trio makes that call, or has the standard library make it."""
-    while frame is not None and _package(frame) in sys.stdlib_module_names:
+    while frame is not None and package_of(frame) in sys.stdlib_module_names:
         frame = frame.f_back
-    return frame is not None and _package(frame) in _NOT_THE_PROGRAM
-
-
-def _package(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return frame is not None and package_of(frame) in NOT_THE_PROGRAM
 
 
 def _plain_wait(running: object) -> str | None:
     """What the handler awaits that is none of Histrio's, and where; None if it is."""
-    frames: list[FrameType] = []
-    current: Any = running
-    while current is not None:
-        frame = _first_of(current, _FRAMES)
-        if frame is not None:
-            frames.append(cast(FrameType, frame))
-        current = _first_of(current, _AWAITED)
-    program = max(at for at, frame in enumerate(frames) if at == 0 or _package(frame) not in _NOT_THE_PROGRAM)
-    if program + 1 < len(frames) and _package(frames[program + 1]) in _OURS:
+    awaited_ones = map(_frame_of, chain(running))
+    frames = [frame for frame in awaited_ones if frame is not None]
+    program = max(at for at, frame in enumerate(frames) if at == 0 or package_of(frame) not in NOT_THE_PROGRAM)
+    if program + 1 < len(frames) and package_of(frames[program + 1]) in _OURS:
         return None
     awaited = frames[min(program + 1, len(frames) - 1)]
     where = line_of_program([(frame, frame.f_lineno) for frame in reversed(frames)])
-    return f"{_package(awaited)}: {awaited.f_code.co_qualname}, at {where}"
+    return f"{package_of(awaited) or '__main__'}: {awaited.f_code.co_qualname}, at {where}"
 
 
-def _first_of(awaitable: object, names: tuple[str, ...]) -> object:
-    return next((found for name in names if (found := getattr(awaitable, name, None)) is not None), None)
-
-
-_NOT_THE_PROGRAM: Final = _OURS | {"trio", "outcome"} | sys.stdlib_module_names
-_FRAMES: Final = ("cr_frame", "gi_frame", "ag_frame")
-_AWAITED: Final = ("cr_await", "gi_yieldfrom", "ag_await")
+def _frame_of(awaitable: object) -> FrameType | None:
+    found = (getattr(awaitable, name, None) for name in _FRAMES)
+    return cast("FrameType | None", next((frame for frame in found if frame is not None), None))

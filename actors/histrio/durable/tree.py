@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar, TypeVarTuple, cast, final
@@ -50,6 +50,8 @@ class DurableTree:
         self.is_strict: Final = is_strict
         self._nursery: Final = nursery
         self._rows: Final[dict[str, ActorRow]] = {}
+        self._children: Final[dict[str, list[str]]] = {}
+        """The paths of all that there have been, by their parents'."""
         self._hosts: Final[dict[str, Host]] = {}
         self._watchers: Final[dict[str, list[Callable[[Outcome[object]], None]]]] = {}
         self._is_closed = False
@@ -147,11 +149,22 @@ class DurableTree:
 
     def rows_below(self, path: str) -> list[ActorRow]:
         """Of all that live below an actor."""
-        return [row for at, row in self._rows.items() if at != path and is_below(at, path) and row.state == "live"]
+        return [row for at in self._below(path) if (row := self._rows[at]).state == "live"]
+
+    def _know(self, rows: Iterable[ActorRow]) -> None:
+        for row in rows:
+            if row.path not in self._rows:
+                self._children.setdefault(row.path.rpartition("/")[0], []).append(row.path)
+            self._rows[row.path] = row
+
+    def _below(self, path: str) -> Iterator[str]:
+        for child in self._children.get(path, ()):
+            yield child
+            yield from self._below(child)
 
     def committed(self, batch: Batch) -> None:
         """It is in the journal: know who lives, and bring the mail."""
-        self._rows.update((row.path, row) for row in batch.actors)
+        self._know(batch.actors)
         for mail in batch.sends:
             self._bring(mail)
 
@@ -176,7 +189,7 @@ class DurableTree:
 
     def is_over(self, path: str, outcome: Outcome[object]) -> None:
         """An actor, and those below it, will not go on in this process."""
-        for each in [each for each in (*self._rows, *self._watchers) if is_below(each, path)]:
+        for each in (path, *self._below(path)):
             self._hosts.pop(each, None)
             for call in self._watchers.pop(each, ()):
                 call(outcome if each == path else Error(stopped(each)))
@@ -224,7 +237,7 @@ class DurableTree:
 
         Messages for all of them are taken then, but of those that are quarantined, and below.
         """
-        self._rows.update((row.path, row) for row in await self.journal.actors())
+        self._know(await self.journal.actors())
         for path, row in tuple(self._rows.items()):
             if row.state == "ended":
                 for mail in await self.journal.mail(path):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Final, final
 
 from histrio_kernel.errors import HistrioError
+from histrio_kernel.futures import Future
 
-__all__ = ["NotRerunnable", "WrongAdvance"]
+__all__ = ["NotRerunnable", "WrongAdvance", "what_was_meant"]
 
 
 @final
@@ -22,6 +24,20 @@ class WrongAdvance(HistrioError):
     def __init__(self, path: str, what: str) -> None:
         self.path: Final = path
         super().__init__(f"{path}: {what}")
+
+
+def what_was_meant(move: object, states: type[object]) -> str:
+    """A hint at what an `advance` that returned *move* wanted to say, to stand behind it; empty if nobody knows."""
+    if inspect.iscoroutine(move):
+        move.close()
+        return " (did it forget an `await`?)"
+    if move is None:
+        return " (does each of its branches return?)"
+    if isinstance(move, states):
+        return f" (for that state: self.to({move}))"
+    if isinstance(move, Future):
+        return " (to wait for that: self.wait(future))"
+    return ""
 
 
 @final

@@ -21,13 +21,12 @@ from __future__ import annotations
 
 import enum
 import functools
-import inspect
 from typing import Final, Protocol, cast, final
 
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled, current_task, enable_ki_protection
 
-from histrio.processes.errors import WrongAdvance
+from histrio.processes.errors import WrongAdvance, what_was_meant
 from histrio.processes.moves import Done, To, Wait
 from histrio.processes.over import WaitedFor
 from histrio.processes.pulse import Pulse
@@ -235,19 +234,10 @@ class Loop:
         """
         if isinstance(move, To | Wait | Done):
             return move  # pyright: ignore[reportUnknownVariableType]
-        text, hint = shown(move), ""
-        if inspect.iscoroutine(move):
-            move.close()
-            hint = " (did it forget an `await`?)"
-        elif move is None:
-            hint = " (does each of its branches return?)"
-        elif isinstance(move, type(self._process.state)):
-            hint = f" (for that state: self.to({move}))"
-        elif isinstance(move, Future):
-            hint = " (to wait for that: self.wait(future))"
+        text = shown(move)
         raise WrongAdvance(
             self._cell.path,
-            f"advance() returned {text}{hint}. It returns self.to(state), self.wait(future) or histrio.Done(value)",
+            f"advance() returned {text}{what_was_meant(move, type(self._process.state))}. It returns self.to(state), self.wait(future) or histrio.Done(value)",
         )
 
     def _result(self, done: Done[object]) -> object:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import enum
 import inspect
-import typing
 from types import FunctionType
 from typing import ClassVar, Final, Generic, Protocol, TypeVar, cast, final
 
@@ -21,6 +20,7 @@ from trio.lowlevel import disable_ki_protection
 
 from histrio.actor import Actor, cell_of
 from histrio.fixed import FixedMethod, FixedProperty, FixedValue
+from histrio.processes.declared import check_settings, in_brackets, initial_of
 from histrio.processes.errors import WrongAdvance
 from histrio.processes.loop import Loop
 from histrio.processes.moves import Drive, Next, To, Wait
@@ -241,18 +241,9 @@ def _looked_up(cls: type, name: str) -> object:
 
 def _check_settings(cls: type[Process[enum.Enum, object]]) -> None:
     """Refuse a setting that is not what it must be, and fix the others."""
-    what = cls.__qualname__
-    if not isinstance(cast(object, cls.drive), Drive):
-        raise TypeError(f"{what}.drive is {cls.drive!r}; it must be histrio.Drive.FREE or histrio.Drive.STEP")
-    for name in ("start", "rerunnable"):
-        value = cast(object, getattr(cls, name))
-        if type(value) is not bool:
-            raise TypeError(f"{what}.{name} is {value!r}; it must be True or False")
-    if cls.start and cls.drive is Drive.STEP:
-        raise TypeError(f"{what}.start is True, but its drive is STEP: it advances once for each nudge, and not before")
-    given = cast(object, cls.nudges_max)
-    if type(given) is not int or given < 1:
-        raise TypeError(f"{what}.nudges_max is {given!r}; it must be a whole number, 1 or more")
+    check_settings(
+        cls.__qualname__, drive=cls.drive, start=cls.start, rerunnable=cls.rerunnable, nudges_max=cls.nudges_max
+    )
     for name in _SETTINGS:
         member = _looked_up(cls, name)
         if not isinstance(member, FixedValue):
@@ -265,33 +256,13 @@ def _initial(cls: type[Process[enum.Enum, object]]) -> enum.Enum | None:
     Raises:
         TypeError: what stands in the brackets is no Enum with members, or `initial` is no member of it.
     """
-    states = _states_of(cls)
+    states = next(iter(in_brackets(cls, Process)), None)
     initial = cast(object, cls.initial)
-    if states is None or isinstance(states, TypeVar):
-        if initial is not None and not isinstance(initial, enum.Enum):
-            raise TypeError(f"{cls.__qualname__}.initial is {initial!r}; it must be a member of an Enum")
-        return initial
-    if not isinstance(states, type) or not issubclass(states, enum.Enum) or not len(states):
-        raise TypeError(f"{cls.__qualname__}: {states!r} in Process[...] is no Enum class that has members")
-    if initial is not None and not isinstance(initial, states):
-        names = ", ".join(str(one) for one in states)
-        raise TypeError(f"{cls.__qualname__}.initial is {initial!r}; it must be one of its states: {names}")
-    return next(iter(states)) if initial is None else initial
-
-
-def _states_of(cls: type) -> object:
-    """What stands first in the brackets of `Process[...]`, with the type variables of generic bases filled in."""
-    for base in cast(tuple[object, ...], cls.__dict__.get("__orig_bases__", cls.__bases__)):
-        origin = typing.get_origin(base) or base
-        if not isinstance(origin, type) or Process not in origin.__mro__:
-            continue
-        given = typing.get_args(base)
-        if origin is Process:
-            return given[0] if given else None
-        inner = _states_of(origin)
-        parameters = cast(tuple[object, ...], getattr(origin, "__parameters__", ()))
-        return dict(zip(parameters, given, strict=False)).get(inner, inner)
-    return None
+    if states is not None and not isinstance(states, TypeVar):
+        return initial_of(cls.__qualname__, "Process", states, initial)
+    if initial is not None and not isinstance(initial, enum.Enum):
+        raise TypeError(f"{cls.__qualname__}.initial is {initial!r}; it must be a member of an Enum")
+    return initial
 
 
 _fix_names()

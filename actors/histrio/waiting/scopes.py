@@ -24,7 +24,7 @@ from typing import Final, cast
 import trio
 from trio.lowlevel import Task
 
-__all__ = ["deadline_of"]
+__all__ = ["chain", "deadline_of"]
 
 _EXITS: Final = ("__exit__", "__aexit__")
 _DEPTH_MAX: Final = 8
@@ -41,11 +41,11 @@ def deadline_of(task: Task, *, bare_exits: bool = _BARE_EXITS) -> float:
     """
     if trio.lowlevel.current_statistics().seconds_to_next_deadline == math.inf:
         return math.inf
-    found = (scope.deadline for suspended in _chain(task.coro) for scope in _scopes(suspended, bare_exits))
+    found = (scope.deadline for suspended in chain(task.coro) for scope in _scopes(suspended, bare_exits))
     return min(found, default=math.inf)
 
 
-def _chain(outermost: object) -> Iterator[object]:
+def chain(outermost: object) -> Iterator[object]:
     """A coroutine, and what it awaits, and so on: whatever has a frame that is suspended."""
     current: object = outermost
     while current is not None:
@@ -80,7 +80,7 @@ def _scopes_in(manager: object, bare_exits: bool) -> Iterator[trio.CancelScope]:
         if isinstance(one, trio.CancelScope):
             yield one
         elif inspect.isgenerator(one) or inspect.isasyncgen(one) or inspect.iscoroutine(one):
-            for suspended in _chain(cast(object, one)):
+            for suspended in chain(cast(object, one)):
                 yield from _scopes(suspended, bare_exits)
         elif depth < _DEPTH_MAX:
             ahead.extend((referent, depth + 1) for referent in gc.get_referents(one))

@@ -27,7 +27,18 @@ from typing import Any, Final
 from histrio_kernel.simulation.errors import EscapedSimulation
 from histrio_kernel.simulation.shared_change import swapped
 
-__all__ = ["A_PROCESS", "A_THREAD", "INSTEAD", "call_site", "escaped", "line_of_error", "line_of_program", "no_escape"]
+__all__ = [
+    "A_PROCESS",
+    "A_THREAD",
+    "INSTEAD",
+    "NOT_THE_PROGRAM",
+    "call_site",
+    "escaped",
+    "line_of_error",
+    "line_of_program",
+    "no_escape",
+    "package_of",
+]
 
 A_THREAD: Final = ("a real thread", "self.io.thread(fn)")
 A_PROCESS: Final = ("a real process", "self.io.process(fn), or a fake given by world.replace")
@@ -54,7 +65,8 @@ INSTEAD: Final = {
 """What Python calls such a thing; what it is; and what to use instead."""
 
 _HERE: Final = threading.local()
-_NOT_THE_PROGRAM: Final = frozenset({"histrio_kernel", "histrio", "trio", "outcome"}) | sys.stdlib_module_names
+NOT_THE_PROGRAM: Final = frozenset({"histrio_kernel", "histrio", "trio", "outcome"}) | sys.stdlib_module_names
+"""Packages whose code is not the program's."""
 _INSTALLED: Final = ("site-packages", "dist-packages")
 
 
@@ -64,7 +76,7 @@ Frames = Sequence[tuple[FrameType, int]]
 
 def line_of_program(frames: Frames) -> str:
     """The innermost line that is neither ours, Trio's nor Python's, and better none of an installed package."""
-    theirs = [each for each in frames if _package(each[0]) not in _NOT_THE_PROGRAM]
+    theirs = [each for each in frames if package_of(each[0]) not in NOT_THE_PROGRAM]
     own = (each for each in theirs if not any(part in each[0].f_code.co_filename for part in _INSTALLED))
     for frame, line in (*own, *theirs, *frames):
         return f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
@@ -81,7 +93,8 @@ def line_of_error(error: BaseException) -> str:
     return line_of_program([*traceback.walk_tb(error.__traceback__)][::-1])
 
 
-def _package(frame: FrameType) -> str:
+def package_of(frame: FrameType) -> str:
+    """The package that a frame's code is of; empty for that of the program's own script."""
     name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
     return "" if name == "__main__" else name
 
