@@ -12,18 +12,12 @@ from typing import Final
 
 import attrs
 from hypothesis import strategies as st
+from tests.actors.processes.pulse_model import SECONDS, Stage, Task, task_of, times_after
 
 __all__ = ["SHUTDOWN_S", "Asked", "Do", "Op", "ProcessModel", "Program", "Stage", "Task", "programs"]
 
 SHUTDOWN_S: Final = 2.25
 NUDGES_MAX: Final = 2
-
-
-class Stage(enum.Enum):
-    """The states of the process."""
-
-    ONE = 1
-    TWO = 2
 
 
 class Do(enum.Enum):
@@ -37,15 +31,6 @@ class Do(enum.Enum):
     NUDGE = "nudge"
     KILL = "kill"
     CRASH = "crash"
-
-
-@attrs.frozen
-class Task:
-    """One advance: it does something outside for so many seconds, then says how it goes on."""
-
-    how: str
-    seconds: int
-    wait_s: int = 0
 
 
 @attrs.frozen
@@ -70,17 +55,12 @@ class Program:
     schedule: int = 0
 
     def times(self) -> tuple[float, ...]:
-        """When each op is done: each later instant has a fraction of its own, so nothing meets by chance."""
-        now, made = 0.0, list[float]()
-        for number, op in enumerate(self.ops):
-            if op.gap > 0:
-                now = math.floor(now) + op.gap + 2.0 ** -(number + 4)
-            made.append(now)
-        return tuple(made)
+        """When each op is done."""
+        return times_after([op.gap for op in self.ops])
 
     def task(self, number: int) -> Task:
-        """What the advance of that number does."""
-        return self.tasks[number] if number < len(self.tasks) else Task("to", 4)
+        """What the advance of that number does, outside."""
+        return task_of(self.tasks, number)
 
 
 @attrs.define
@@ -301,12 +281,11 @@ class ProcessModel:
 
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
-_SECONDS: Final = st.sampled_from((0, 1, 0, 2, 4))
 _TASKS: Final = st.builds(
     Task,
     how=st.sampled_from(("to", "to", "wait", "ask", "to", "sleep", "to", "fail", "ask", "done")),
-    seconds=_SECONDS,
-    wait_s=_SECONDS,
+    seconds=SECONDS,
+    wait_s=SECONDS,
 )
 _OFTEN: Final = (Do.NUDGE, Do.PAUSE, Do.PAUSE_NOW, Do.STEP, Do.RESUME, Do.RESUME_WITH, Do.CRASH)
 _OPS: Final = st.builds(

@@ -11,12 +11,26 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import attrs
 from hypothesis import strategies as st
 
-__all__ = ["SHUTDOWN_S", "Do", "Op", "Program", "PulseModel", "Stage", "Task", "Wanted", "programs"]
+__all__ = [
+    "SECONDS",
+    "SHUTDOWN_S",
+    "Do",
+    "Op",
+    "Program",
+    "PulseModel",
+    "Stage",
+    "Task",
+    "Wanted",
+    "programs",
+    "task_of",
+    "times_after",
+]
 
 SHUTDOWN_S: Final = 2.5
 NUDGES_MAX: Final = 3
@@ -65,6 +79,21 @@ class Op:
 SETTLE: Final = -1
 
 
+def times_after(gaps: Iterable[int]) -> tuple[float, ...]:
+    """The moments behind those gaps: each later one has a fraction of its own, so nothing meets by chance."""
+    now, made = 0.0, list[float]()
+    for number, gap in enumerate(gaps):
+        if gap > 0:
+            now = math.floor(now) + gap + 2.0 ** -(number + 4)
+        made.append(now)
+    return tuple(made)
+
+
+def task_of(tasks: Sequence[Task], number: int) -> Task:
+    """What the advance of that number does; after the last one it just goes on."""
+    return tasks[number] if number < len(tasks) else Task("to", 4)
+
+
 @attrs.frozen
 class Program:
     """A process, and what is done to it. Its tasks are used up one after the other, in all of its lives."""
@@ -79,17 +108,12 @@ class Program:
     heard: bool = False
 
     def times(self) -> tuple[float, ...]:
-        """When each op is done: each later instant has a fraction of its own, so nothing meets by chance."""
-        now, made = 0.0, list[float]()
-        for number, op in enumerate(self.ops):
-            if op.gap > 0:
-                now = math.floor(now) + op.gap + 2.0 ** -(number + 4)
-            made.append(now)
-        return tuple(made)
+        """When each op is done."""
+        return times_after([op.gap for op in self.ops])
 
     def task(self, number: int) -> Task:
-        """What the advance of that number does; after the last one it just goes on."""
-        return self.tasks[number] if number < len(self.tasks) else Task("to", 4)
+        """What the advance of that number does."""
+        return task_of(self.tasks, number)
 
 
 @attrs.define
@@ -390,13 +414,13 @@ class PulseModel:
 
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
-_SECONDS: Final = st.sampled_from((0, 1, 0, 2, 4))
+SECONDS: Final = st.sampled_from((0, 1, 0, 2, 4))
 _OFTEN: Final = (Do.NUDGE, Do.TRY_NUDGE, Do.PAUSE, Do.PAUSE_NOW, Do.STEP, Do.RESUME)
 _TASKS: Final = st.builds(
     Task,
     how=st.sampled_from(("to", "to", "to", "wait", "to", "wait", "fail", "to", "done")),
-    seconds=_SECONDS,
-    wait_s=_SECONDS,
+    seconds=SECONDS,
+    wait_s=SECONDS,
     unwind_s=st.sampled_from((0, 0, 1, 2)),
 )
 _OPS: Final = st.builds(
