@@ -31,9 +31,9 @@ def test_it_ends_after_so_many_requests(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_it_ends_after_so_many_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """When the time is over no further request is made."""
+    """When the time is over no further request is made. In real time, of which a busy machine needs some for the first one."""
     with service(tmp_path / "data") as kv:
-        code = main(["--port", str(kv.port), "--requests-max", "1000000000", "--seconds-max", "0.3"])
+        code = main(["--port", str(kv.port), "--requests-max", "1000000000", "--seconds-max", "2"])
     shown = capsys.readouterr().out
 
     assert code == 0
