@@ -5,6 +5,8 @@ import importlib.util
 import secrets
 import signal
 from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -56,19 +58,20 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"effort: {effort().value}{again}"
 
 
-@pytest.fixture(autouse=True)
-def set_aside(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Collections by a test do not go through what pytest holds of all others: two seconds each, in a whole run.
-
-    For modules that import `gc`. Not where Hypothesis draws: 6.100 does not see what was set aside, and calls a test flaky.
-    """
-    names = vars(request.module)
-    if "gc" not in names or "given" in names:
-        yield
-        return
+@pytest.fixture
+def set_aside() -> Iterator[None]:
+    """Collections by a test do not go through what pytest holds of all others: two seconds each, in a whole run."""
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def set_aside_where_a_module_collects(request: pytest.FixtureRequest) -> None:
+    """For modules that import `gc`. Not where Hypothesis draws: 6.100 does not see what was set aside, and calls a test flaky."""
+    names: dict[str, object] = vars(cast(ModuleType, request.module))
+    if "gc" in names and "given" not in names:
+        request.getfixturevalue("set_aside")
 
 
 @pytest.fixture

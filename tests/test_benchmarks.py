@@ -11,6 +11,7 @@ FEW = 2_000  # items are enough to run a row, unless it needs all of them even i
 
 @pytest.mark.slow
 @pytest.mark.workshop
+@pytest.mark.usefixtures("set_aside")
 @pytest.mark.parametrize("name", BY_NAME)
 def test_both_sides_of_a_row_run(name: str) -> None:
     """Each side does its work and says what an item of it has cost."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import signal
@@ -66,21 +68,31 @@ def histrio(shop: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=shop, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.fixture
-def recording(shop: Path) -> Path:
-    """What the shop has done."""
-    done = histrio(shop, "record", "run.signals", "shop:Shop")
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What the shop has done, in a process of its own."""
+    directory = tmp_path_factory.mktemp("shop")
+    (directory / "shop.py").write_text(textwrap.dedent(SHOP), encoding="utf-8")
+    done = histrio(directory, "record", "run.signals", "shop:Shop")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    count = len(shown(shop / "run.signals"))
+    count = len(shown(directory / "run.signals"))
     assert done.stderr.splitlines()[-1] == f"histrio: {count} signals are in run.signals"
-    return shop / "run.signals"
+    return (directory / "run.signals").read_bytes()
+
+
+@pytest.fixture
+def recording(recorded: bytes, tmp_path: Path) -> Path:
+    """That, in a file for one test, where there is none of the classes."""
+    (tmp_path / "run.signals").write_bytes(recorded)
+    return tmp_path / "run.signals"
 
 
 def shown(path: Path, *arguments: str) -> list[str]:
-    """The lines of `histrio signals`, without their times. It needs none of the classes."""
-    done = histrio(path.parent, "signals", str(path), *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    return [re.sub(r"^\d\d:\d\d:\d\d\.\d{6}  ", "", line) for line in done.stdout.splitlines()]
+    """The lines of `histrio signals`, without their times."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(["signals", str(path), *arguments])
+    assert (code, err.getvalue()) == (0, "")
+    return [re.sub(r"^\d\d:\d\d:\d\d\.\d{6}  ", "", line) for line in out.getvalue().splitlines()]
 
 
 def test_a_run_is_recorded_and_shown(recording: Path) -> None:
