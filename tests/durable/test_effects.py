@@ -28,6 +28,7 @@ class Order(histrio.Request[object]):
 
 CALLS: list[tuple[str, int, object]] = []
 DELAYS: dict[str, float] = {}
+PAUSES: dict[int, float] = {}
 
 
 async def call(what: str) -> str:
@@ -147,6 +148,85 @@ def test_at_least_once_has_the_same_key() -> None:
 
     key = f"{stored.identity}/shop/2.1"
     assert [(key, 1, None), (key, 2, "a half done")] == CALLS
+
+
+async def upload() -> str:
+    """Sends two parts a second; one attempt is silent at one of them."""
+    effect = this_effect()
+    begin = 0 if effect.progress is None else effect.progress
+    assert isinstance(begin, int)
+    CALLS.append((effect.key.rpartition("/")[2], effect.attempt, begin))
+    for part in range(begin, 6):
+        await trio.sleep(PAUSES.pop(part, 0.5))
+        effect.heartbeat(part + 1)
+    return "sent"
+
+
+class Uploading(DurableActor[Order], behaviour="uploading"):
+    """Has something uploaded, which may be silent for a second."""
+
+    @histrio.handler(Order)
+    async def order(self, order: Order) -> object:
+        retry = histrio.Retry(first_s=10) if order.what == "retry" else None
+        try:
+            return await self.io(upload, retry=retry, heartbeat_s=1)
+        except trio.TooSlowError as error:
+            return str(error)
+
+
+def uploaded(how: str) -> tuple[object, float]:
+    """What came of it, and when."""
+    CALLS.clear()
+    PAUSES.update({3: 600})
+
+    async def main() -> tuple[object, float]:
+        async with open_world(Stored()) as tree:
+            answer = await (await tree.spawn(Uploading, name="u")).ask(Order(how))
+            return answer, trio.current_time()
+
+    return in_virtual_time(main)
+
+
+def test_an_effect_that_falls_silent_is_ended() -> None:
+    """J7: it may take as long as it likes while it says how far it is; a second of silence is its end, and the text says why."""
+    answer, at = uploaded("once")
+
+    assert answer == (
+        "/u: upload has said nothing for 1 s, so this attempt of it was ended: have it call "
+        "this_effect().heartbeat(...) more often, or give a longer heartbeat_s"
+    )
+    assert at == pytest.approx(2.5)
+    assert CALLS == [("2.1", 1, 0)]
+
+
+def test_the_next_attempt_knows_how_far_it_was() -> None:
+    """J7: with a retry it goes on from the last heartbeat, in the same process, too."""
+    answer, at = uploaded("retry")
+
+    assert answer == "sent"
+    assert at == pytest.approx(2.5 + 10 + 1.5)
+    assert CALLS == [("2.1", 1, 0), ("2.1", 1, 3)]
+
+
+@pytest.mark.parametrize("heartbeat_s", [0, -1, float("nan")])
+def test_a_silence_that_is_no_time_is_refused(heartbeat_s: float) -> None:
+    """J7: at the call; nothing has begun."""
+
+    class Wrong(DurableActor[str], behaviour="wrong heartbeat"):
+        async def receive(self, message: str) -> None:
+            with pytest.raises(ValueError, match=rf"/w: heartbeat_s={heartbeat_s!r} leaves an effect no time"):
+                self.io(call, "a", heartbeat_s=heartbeat_s)
+            self.finish()
+
+    async def main() -> None:
+        async with open_world(Stored()) as tree:
+            wrong = await tree.spawn(Wrong, name="w")
+            await wrong.tell("go")
+            await wrong.join()
+
+    CALLS.clear()
+    in_virtual_time(main)
+    assert CALLS == []
 
 
 def test_no_two_journals_have_one_key_or_one_chance() -> None:

@@ -25,6 +25,9 @@ from histrio.durable.ports import WrongOutputs as WrongOutputs
 from histrio.durable.process import DurableNext as DurableNext
 from histrio.durable.process import DurableProcess as DurableProcess
 from histrio.durable.refs import DurableRef as DurableRef
+from histrio.durable.ticks import Late as Late
+from histrio.durable.ticks import Tick as Tick
+from histrio.durable.ticks import Ticks as Ticks
 from histrio.durable.tree import DurableTree as DurableTree
 from histrio.durable.tree import open_tree as open_tree
 from histrio_kernel.journal.cursor import NonDeterminism as NonDeterminism

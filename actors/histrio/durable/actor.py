@@ -22,6 +22,7 @@ from histrio.durable.effects import Mode
 from histrio.durable.recorded import Recorded
 from histrio.durable.refs import DurableRef
 from histrio.durable.stored import encode
+from histrio.durable.ticks import Late, Ticks
 from histrio.durable.work import EffectOf
 from histrio.handlers import HandlerTable
 from histrio.spawning import check_form
@@ -127,6 +128,7 @@ class DurableActor(Generic[M]):
         reconcile: Callable[[str], Awaitable[T]] | None = None,
         retry: Retry | None = None,
         timeout_s: float | None = None,
+        heartbeat_s: float | None = None,
         name: str | None = None,
     ) -> Future[T]:
         """Have the world do something: `afn(*args)`, once this step is in the journal. The future is its outcome.
@@ -141,20 +143,27 @@ class DurableActor(Generic[M]):
             reconcile: for AT_MOST_ONCE: finds out by the key, after a crash, what came of it; it returns or raises that.
             retry: try again when it fails, see `histrio.Retry`; not with AT_MOST_ONCE.
             timeout_s: seconds that one attempt may take.
+            heartbeat_s: seconds that one attempt may be silent, that is, not call `this_effect().heartbeat(...)`; after so
+                many it is ended with `trio.TooSlowError`, and tried again if there is a *retry*.
             name: what it is called in the journal; default: the name of *afn*.
 
         Raises:
             Unencodable: an argument cannot be stored; nothing was begun.
             ValueError: *afn* has no name that will be the same tomorrow: give *name*; or it is to happen at most once, and
-                to be tried again.
+                to be tried again; or *heartbeat_s* is no time.
         """
         life = _life_of(self)
         if retry is not None and mode is Mode.AT_MOST_ONCE:
             raise ValueError(
                 f"{life.path}: what may happen at most once cannot be tried again: leave out retry, or mode"
             )
+        if heartbeat_s is not None and not heartbeat_s > 0:
+            raise ValueError(
+                f"{life.path}: heartbeat_s={heartbeat_s!r} leaves an effect no time: give seconds, more than 0"
+            )
         called = _name_of(self, afn, name)
-        work = EffectOf(cast("Callable[..., Awaitable[object]]", afn), args, mode, reconcile, retry, timeout_s)
+        call = cast("Callable[..., Awaitable[object]]", afn)
+        work = EffectOf(call, args, mode, reconcile, retry, timeout_s, heartbeat_s)
 
         def begin(future: Recorded[object]) -> None:
             life.host.begin_effect(work, life.restarts - future.restarts + 1, future)
@@ -177,7 +186,10 @@ class DurableActor(Generic[M]):
         return cast("Future[T]", life.begins(Kind.USE, called, (called, "TRANSACTION", args), begin))
 
     def sleep(self, seconds: float) -> Future[None]:
-        """Complete *seconds* from now, whatever happens to the process; after a longer downtime, at once."""
+        """Complete *seconds* from now, whatever happens to the process; after a longer downtime, at once.
+
+        What is of no use later looks at `self.now()`, and what comes again is `every`.
+        """
         return self.sleep_until(self.now() + seconds)
 
     def sleep_until(self, at: float) -> Future[None]:
@@ -185,6 +197,26 @@ class DurableActor(Generic[M]):
         life = _life_of(self)
         future = life.begins(Kind.TIMER, f"time {at:.3f}", at, partial(life.host.begin_timer, at))
         return cast("Future[None]", future)
+
+    def every(self, seconds: float, *, late: Late = Late.FIRE, since: float | None = None) -> Ticks:
+        """Ticks, *seconds* apart: `async for tick in self.every(60): ...`. It never ends; leave it by `break`.
+
+        A tick is given when it is due, and after a downtime, or a body that took longer, as soon as may be; a `Tick` says
+        when it was due, and how many before it were missed. The times do not drift.
+
+        Each tick leaves records: let a long life continue with `ContinueAs(Me, tick.due)`, and go on from *since*.
+
+        Args:
+            seconds: between two ticks.
+            late: what becomes of the ticks that were missed.
+            since: the time of day that the first tick is *seconds* after; default: now.
+
+        Raises:
+            ValueError: *seconds* is not more than 0, or is infinite.
+        """
+        if not 0 < seconds < float("inf"):
+            raise ValueError(f"{self.path}: ticks every {seconds!r} seconds: give a number of seconds, more than 0")
+        return Ticks(seconds, self.now() if since is None else since, late, self.now, self.sleep_until)
 
     async def spawn(self, cls: Callable[[*Ts], DurableActor[N]], *args: *Ts, name: str | None = None) -> DurableRef[N]:
         """Have a durable child, which begins when this step is in the journal. Does not wait.

@@ -23,7 +23,7 @@ from histrio.durable.arrivals import Arrivals
 from histrio.durable.beginnings import Beginning
 from histrio.durable.boards import Board, Standing
 from histrio.durable.draft import Draft
-from histrio.durable.effects import THIS_EFFECT, Effect, Mode
+from histrio.durable.effects import Effect, Mode
 from histrio.durable.errors import (
     BeginningFailed,
     EffectUncertain,
@@ -37,7 +37,7 @@ from histrio.durable.items import Beat, Begin, Done, Go, Item, Letter, Told, Tra
 from histrio.durable.life import Life
 from histrio.durable.recorded import Recorded
 from histrio.durable.stored import encode
-from histrio.durable.work import EffectOf
+from histrio.durable.work import Attempts, EffectOf
 from histrio.messages import Envelope
 from histrio.taking import anything, take
 from histrio_kernel.driver import Driver
@@ -390,13 +390,14 @@ class Host(Actor[object]):
                     f"did, nobody knows. Its key is {key!r}; give reconcile= to find out"
                 )
             return await work.reconcile(key)
-        effect = Effect(key, attempt, future.progress, lambda progress: self.put(Beat(future.id, encode(progress))))
 
-        async def call() -> object:
-            THIS_EFFECT.set(effect)
-            return await self.io.real_or_fake(work.afn)(*work.args)
+        def beat(progress: object) -> None:
+            self.put(Beat(future.id, encode(progress)))
 
-        return await self.io(call, retry=work.retry, timeout_s=work.timeout_s)
+        call = partial(self.io.real_or_fake(work.afn), *work.args)
+        about = f"{self._path}: {future.about}"
+        attempts = Attempts(call, about, Effect(key, attempt, future.progress), work.heartbeat_s, beat)
+        return await self.io(attempts, retry=work.retry, timeout_s=work.timeout_s)
 
     async def _timer(self, at: float) -> None:
         await self._driver.clock.sleep(max(0.0, at - self.now()))
