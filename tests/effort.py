@@ -82,6 +82,7 @@ TABLE: Final = (
     Row("durable_seeds",       30,    200,    2_000, "J4: seeds of the order in which effects complete"),
     Row("durable_crashes",     24, 10_000,  100_000, "J3: power cuts of a durable tree, with all that may be left on its disk"),
     Row("durable_prefixes",     6,  1_000,   20_000, "J3: prefixes of a recorded run from which a durable tree goes on"),
+    Row("counter_lives",      500, 10_000,   10_000, "J5: lives in which the example counts to ten million"),
     Row("rollup_kills",         8,  1_000,    2_000, "J5: kills before and inside of SQL statements, in each way of rolling up"),
     Row("durable_process_examples", 40, 1_500, 20_000, "J3, S7: drawn orders and crashes of one durable process, beside a level-triggered model"),
     Row("orders_kills",         6,    200,    2_000, "J3: kills of the order workflow at random moments"),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 import attrs
 import pytest
 import trio
-from tests.durable.worlds import double, hear_reports, in_virtual_time, open_world, told
+from tests.durable.worlds import double, hear_reports, in_virtual_time, open_world, told, until_cut
 
 import histrio
-from histrio.durable import ContinueAs, DurableActor, PastTooLong
+from histrio.durable import ContinueAs, DurableActor, DurableTree, PastTooLong
+from histrio_kernel.errors import ActorFailed
 from histrio_kernel.journal.stored import Stored
 from histrio_kernel.signals import Kind
 
@@ -75,7 +77,7 @@ def test_the_past_is_rolled_up() -> None:
     in_virtual_time(again)
 
 
-def test_a_chain_without_a_wait_is_one_commit() -> None:
+def test_a_chain_without_a_wait_takes_no_room() -> None:
     """J5: tail recursion runs in constant space: a thousand in a row leave one record and the end."""
     stored = Stored()
 
@@ -85,6 +87,99 @@ def test_a_chain_without_a_wait_is_one_commit() -> None:
 
     assert in_virtual_time(main) == "done"
     assert [each.kind for each in stored.read("/loop", 0)] == [Kind.TRANSITION, Kind.STOP]
+
+
+class Chain(DurableActor[str], behaviour="chain"):
+    """Is another one again and again, without a wait, and notes that it runs."""
+
+    runs: ClassVar[list[int]] = []
+
+    def __init__(self, number: int, last: int) -> None:
+        self.number = number
+        self.last = last
+
+    async def started(self) -> object:
+        self.runs.append(self.number)
+        if self.number < self.last:
+            return ContinueAs(Link if self.number % 2 else Chain, self.number + 1, self.last)
+        self.finish(self.number)
+        return None
+
+
+class Link(Chain, behaviour="link"):
+    """The same, by another name."""
+
+
+async def go_along(tree: DurableTree) -> object:
+    """To the end of the chain."""
+    return await (await tree.spawn(Chain, 0, 20, name="chain")).join()
+
+
+def test_each_life_of_a_chain_is_in_the_journal_before_the_next_but_one() -> None:
+    """J5: killed after each commit of a chain, it goes on where it was: at most one life is lived again."""
+
+    async def to_the_end(stored: Stored) -> object:
+        async with open_world(stored) as tree:
+            return await go_along(tree)
+
+    commits = 0
+    while True:
+        commits += 1
+        stored = Stored()
+        Chain.runs.clear()
+        in_virtual_time(partial(until_cut, stored, commits, go_along))
+        before = list(Chain.runs)
+        if before == list(range(21)):
+            break
+        kept = stored.read("/chain", 0)
+        assert len(kept) == 1
+        Chain.runs.clear()
+        assert in_virtual_time(partial(to_the_end, stored)) == 20
+        assert Chain.runs == list(range(Chain.runs[0], 21))
+        assert before[-1] - 1 <= Chain.runs[0] <= before[-1] + 1
+    assert commits > 15
+
+
+def test_a_life_of_a_chain_that_cannot_begin_is_the_end() -> None:
+    """J5: its beginning is in the journal, and its step never happened: the actor has failed, and stays so."""
+
+    class Breaks(DurableActor[str], behaviour="breaks"):
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        async def started(self) -> object:
+            if self.number == 5:
+                raise LookupError("no five")
+            return ContinueAs(Breaks, self.number + 1)
+
+    stored = Stored()
+
+    async def main() -> str:
+        async with open_world(stored) as tree:
+            with pytest.raises(ActorFailed) as caught:
+                await (await tree.spawn(Breaks, 0, name="b")).join()
+            return repr(caught.value.__cause__)
+
+    assert in_virtual_time(main) == in_virtual_time(main) == "LookupError('no five')"
+    assert [each.kind for each in stored.read("/b", 0)] == [Kind.TRANSITION, Kind.CRASH, Kind.STOP]
+
+
+def test_a_chain_without_end_can_be_stopped() -> None:
+    """J5: between two lives it sees that its tree is closed, long before its time to stop is over, and goes on next time."""
+    stored = Stored()
+
+    async def main() -> float:
+        async with open_world(stored) as tree:
+            await tree.spawn(Chain, 0, 1_000_000_000, name="chain")
+            for _ in range(100):
+                await trio.lowlevel.checkpoint()
+        return trio.current_time()
+
+    Chain.runs.clear()
+    assert in_virtual_time(main) == 0
+    assert in_virtual_time(main) == 0
+    assert Chain.runs[-1] > 10
+    assert Chain.runs == sorted(Chain.runs)
 
 
 def test_children_and_names_go_over() -> None:

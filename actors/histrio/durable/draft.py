@@ -38,8 +38,3 @@ class Draft:
     begins: list[tuple[str, Beginning]] = attrs.field(factory=list[tuple[str, Beginning]])
     state: str = "live"
     after: list[Callable[[], None]] = attrs.field(factory=list[Callable[[], None]])
-
-    @property
-    def is_only_a_beginning(self) -> bool:
-        """Whether nothing but the first record of it would be lost if it were never stored."""
-        return len(self.records) == 1 and not (self.sends or self.took or self.dead or self.after)

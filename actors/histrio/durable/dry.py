@@ -163,7 +163,7 @@ class _Nowhere:
 
     def __init__(self, past: Sequence[Record], identity: str) -> None:
         self.envelopes: dict[int, Envelope[object]] = {}
-        self.takes_snapshots = self.is_strict = False
+        self.takes_snapshots = self.is_strict = self.is_to_stop = False
         self.identity: Final = identity
         self._past: Final = past
         self.life: Final = Life(self, past)

@@ -216,6 +216,11 @@ class Host(Actor[object]):
             except Interrupted:
                 pass
 
+    @property
+    def is_to_stop(self) -> bool:
+        """Whether nothing more is to begin in this process."""
+        return cell_of(self, "is_to_stop").inbox.closed is not None
+
     def whose_outcome_came(self) -> Collection[str]:
         """The futures whose outcome has come, or is about to be made."""
         return {item.future for item in self.arrivals.ended if isinstance(item, Done | Transact)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-from outcome import Error
+from outcome import Error, Outcome
 
 from histrio.durable.book import BEAT
 from histrio.durable.course import Course
@@ -18,7 +19,7 @@ from histrio_kernel.journal.codec import decode
 from histrio_kernel.journal.cursor import TRANSACTION
 from histrio_kernel.journal.errors import JournalFailed, SeqConflict, Unencodable
 from histrio_kernel.journal.record import Record
-from histrio_kernel.journal.store import Mail
+from histrio_kernel.journal.store import DeadLetterRow, Mail
 from histrio_kernel.signals import Kind
 
 __all__ = ["Inputs"]
@@ -108,3 +109,12 @@ class Inputs(Deeds):
             self.owed[scope] = asker
         if envelope is not None and envelope.is_ask:
             self.envelopes[scope] = envelope
+
+    def outcome_of(self, record: Record) -> Outcome[object]:
+        """What a RESOLVED record says."""
+        return cast("Outcome[object]", decode(record.payload, self.host.dereference))
+
+    def refused(self, record: Record, why: str) -> None:
+        """Bury a message that a handler has refused, and that nobody waits for an answer of."""
+        row = DeadLetterRow(self.path, record.key, record.payload, f"it was refused: {why}", record.at)
+        self.book.draft.dead.append(row)

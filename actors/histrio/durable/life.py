@@ -47,6 +47,7 @@ from histrio_kernel.errors import (
     ActorStopped,
     End,
     HistrioError,
+    NoMoreMail,
     Reason,
     Refusal,
     first_of_group,
@@ -54,9 +55,9 @@ from histrio_kernel.errors import (
     told,
 )
 from histrio_kernel.journal.codec import decode
-from histrio_kernel.journal.cursor import Cursor, is_early
+from histrio_kernel.journal.cursor import BEGINNINGS, Cursor, is_early
 from histrio_kernel.journal.record import Record
-from histrio_kernel.journal.store import DeadLetterRow, Mail
+from histrio_kernel.journal.store import Mail
 from histrio_kernel.signals import Kind
 from histrio_kernel.simulation.escapes import line_of_error
 
@@ -181,23 +182,34 @@ class Life(Inputs):
             await self._look_at_the_length()
 
     async def _from(self, record: Record, envelope: Envelope[object] | None) -> None:
-        """All that follows from an input, which is in the draft, or in the journal already."""
+        """All that follows from an input, which is in the draft, or in the journal already: a step, or one life after another."""
+        following = await self._make(record, envelope)
+        while following is not None and self.result is None:
+            if self.host.is_to_stop:
+                raise NoMoreMail
+            following = await self._make(following, None)
+
+    async def _make(self, record: Record, envelope: Envelope[object] | None) -> Record | None:
+        """A step. What it returns is the beginning of another life, which is in the journal, and whose step is the next."""
         first_scope = self._first_scope
         self._apply(record, envelope)
         await self._interrupt(record)
         scope, took = self.book.scope, self.book.draft.took
         await self._run_ready()
-        while self._next_self is not None and self._failed is None:
-            await self._go_on_as_another()
+        following, is_own_step = None, record.kind is Kind.TRANSITION
+        while self._next_self is not None and self._failed is None and following is None:
+            following = await self._go_on_as_another(is_own_step=is_own_step)
+            is_own_step = True
         failed = None
         if self._failed is not None:
-            failed = self._crash(record, scope, took, first_scope or self._first_scope)
+            failed = self._crash(record, scope, took, first_scope)
         self._finish_if_wanted()
         await self._commit()
         if failed is not None and self.result is None:
             raise failed
         if failed is not None and self.course is not None:
             self.report(failed)
+        return following
 
     async def _commit(self) -> None:
         draft, self.book.draft = self.book.draft, Draft()
@@ -244,7 +256,7 @@ class Life(Inputs):
             await self._runner.kill(activation)
         self._tell_of_crash(record, self.book.scope, failed, crash.payload, self._first_scope)
         if record.kind is Kind.RESOLVED and record.key in self.futures:
-            self._known[record.key] = self._outcome_of(record)
+            self._known[record.key] = self.outcome_of(record)
         for future in [each for each in self.futures.values() if each.id.startswith(f"{failed}.")]:
             future.cancel_if_alone()
 
@@ -259,7 +271,7 @@ class Life(Inputs):
             return
         for each in dict.fromkeys((failed, scope)):
             self.answer(each, Error(failure))
-        if failed == first_scope:
+        if failed == first_scope or record.kind in BEGINNINGS:
             self.result_wanted = Error(failure)
 
     async def _run_ready(self) -> None:
@@ -298,7 +310,7 @@ class Life(Inputs):
         try:
             snapshot = behaviour.snapshot() if self.course is None else self.course.snapshot()
             beginning = attrs.evolve(self._anew(self.beginning), has_snapshot=True, snapshot=snapshot)
-            self._begins_anew(beginning)
+            self._apply(self._rolled_up(beginning))
         except Exception as error:
             self.book.draft = Draft()
             self._takes_no_snapshots("snapshot()", error)
@@ -336,7 +348,7 @@ class Life(Inputs):
                 future = self.futures.pop(record.key, None)
                 if future is not None:
                     self._known.pop(record.key, None)
-                    future.resolve(self._outcome_of(record))
+                    future.resolve(self.outcome_of(record))
             case Kind.RESTART:
                 self.restarts += record.key == "process"
             case Kind.CONTROL if record.key.startswith(BEAT):
@@ -373,9 +385,6 @@ class Life(Inputs):
         body = self.course.after()
         if body is not None:
             self._activate(self.book.scope, record, body)
-
-    def _outcome_of(self, record: Record) -> Outcome[object]:
-        return cast("Outcome[object]", decode(record.payload, self.host.dereference))
 
     def _begin(self, record: Record) -> None:
         """Make the object, and let it begin."""
@@ -445,37 +454,33 @@ class Life(Inputs):
                 self.answer(scope, Value(None))
                 self._next_self = (activation, cast("ContinueAs[*tuple[object, ...]]", outcome.value))
             elif not self.answer(scope, outcome) and isinstance(outcome, Error):
-                self._bury(activation.record, told(outcome.error))
+                self.refused(activation.record, told(outcome.error))
         except HistrioError as error:
             self.book.breaks(error)
 
-    def _bury(self, record: Record, why: str) -> None:
-        """A message that was refused, and that nobody waits for an answer of."""
-        row = DeadLetterRow(self.path, record.key, record.payload, f"it was refused: {why}", record.at)
-        self.book.draft.dead.append(row)
-
     # -- the end, or another beginning -------------------------------------------------------------------------------
 
-    async def _go_on_as_another(self) -> None:
-        """Roll up the past (J5)."""
+    async def _go_on_as_another(self, *, is_own_step: bool) -> Record | None:
+        """Roll up the past (J5). Lives that only go on as another have a step each: else the journal never had one of them."""
         assert self._next_self is not None
         (activation, wanted), self._next_self = self._next_self, None
         if pending := self._what_is_pending(wanted):
             self._failed = (activation, pending)
-            return
-        self._begins_anew(self._anew(Beginning(name_of(wanted.behaviour), version_of(wanted.behaviour), wanted.args)))
+            return None
+        beginning = self._anew(Beginning(name_of(wanted.behaviour), version_of(wanted.behaviour), wanted.args))
+        if is_own_step:
+            return self._rolled_up(beginning, self.path)
+        self._apply(self._rolled_up(beginning))
         await self._run_ready()
+        return None
 
-    def _begins_anew(self, beginning: Beginning) -> None:
-        draft = self.book.draft
-        payload = encode(beginning)
-        if draft.keep_from and draft.is_only_a_beginning:
-            draft.records.clear()
-            self.book.seq -= 1
-        record = self.book.new(Kind.TRANSITION, "", payload)
-        draft.records.append(record)
-        draft.keep_from = record.seq
-        self._apply(record)
+    def _rolled_up(self, beginning: Beginning, cause: str = "") -> Record:
+        """The record that all before is rolled up in."""
+        record = self.book.new(Kind.TRANSITION, "", encode(beginning), cause=cause)
+        self.book.draft.records.append(record)
+        self.book.draft.keep_from = record.seq
+        self.beginning = beginning
+        return record
 
     def _what_is_pending(self, wanted: object) -> StillPending | None:
         waiting = [f"handler {scope}" for scope in self.activations] + [str(future) for future in self.futures.values()]

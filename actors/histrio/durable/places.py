@@ -69,6 +69,11 @@ class Host(Protocol):
         """The time of day, in seconds since 1970; in a simulation, since its beginning."""
         ...
 
+    @property
+    def is_to_stop(self) -> bool:
+        """Whether nothing more is to begin in this process."""
+        ...
+
     def is_live(self, path: str) -> bool:
         """Whether that actor has not ended."""
         ...

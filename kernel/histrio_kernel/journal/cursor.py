@@ -21,7 +21,7 @@ from histrio_kernel.journal.codec import shown
 from histrio_kernel.journal.record import Record, digest_of
 from histrio_kernel.signals import Kind
 
-__all__ = ["INPUTS", "TRANSACTION", "Cursor", "NonDeterminism", "is_early"]
+__all__ = ["BEGINNINGS", "INPUTS", "TRANSACTION", "Cursor", "NonDeterminism", "is_early"]
 
 INPUTS: Final = frozenset(
     {Kind.START, Kind.RECEIVE, Kind.RESOLVED, Kind.TRANSITION, Kind.RESTART, Kind.CRASH, Kind.CONTROL}
@@ -29,6 +29,7 @@ INPUTS: Final = frozenset(
 """What comes from outside. All other kinds are the actor's own doing."""
 
 TRANSACTION: Final = "transaction"
+BEGINNINGS: Final = frozenset({Kind.START, Kind.TRANSITION})
 """The cause of an outcome that was stored by the transaction that it is the outcome of."""
 
 
@@ -149,8 +150,8 @@ class Cursor:
 
 
 def is_early(record: Record) -> bool:
-    """Whether this input is stored before its step: a parent stores that its child begins, a transaction what it did."""
-    return bool(record.cause) if record.kind is Kind.START else record.cause == TRANSACTION
+    """Whether this input is stored before its step: that a child or another life begins, or what a transaction did."""
+    return bool(record.cause) if record.kind in BEGINNINGS else record.cause == TRANSACTION
 
 
 def told(kind: Kind, key: str, payload: bytes) -> str:
