@@ -10,8 +10,9 @@ import trio
 from tests.durable.worlds import double, in_virtual_time, open_world, told, until_cut
 
 import histrio
-from histrio.durable import ContinueAs, DurableActor, DurableRef, DurableTree
+from histrio.durable import ContinueAs, DurableActor, DurableRef, DurableTree, open_tree
 from histrio_kernel.journal.codec import shown
+from histrio_kernel.journal.memory import MemoryJournal
 from histrio_kernel.journal.stored import Stored
 from histrio_kernel.signals import Kind
 
@@ -261,3 +262,29 @@ def test_a_name_is_given_once() -> None:
                 await parent.ask(Do("named"))
 
     in_virtual_time(main)
+
+
+@pytest.mark.parametrize(
+    "error", [LookupError("mine"), ExceptionGroup("mine", [LookupError("1"), LookupError("2")]), KeyboardInterrupt()]
+)
+def test_what_the_block_raises_leaves_it_as_it_is(error: BaseException) -> None:
+    """J3: the scope of a tree puts no error into a group, and stops its actors first."""
+    stored = Stored()
+    closed: list[str] = []
+
+    async def main() -> None:
+        async with histrio.open_system() as system, MemoryJournal(stored) as journal:
+            try:
+                async with open_tree(system, journal) as tree:
+                    join = (await tree.spawn(Parent, name="p")).join()
+                    raise error
+            finally:
+                try:
+                    await join
+                except histrio.ActorStopped as stopped:
+                    closed.append(str(stopped))
+
+    with pytest.raises(type(error)) as caught:
+        in_virtual_time(main)
+    assert caught.value is error
+    assert len(closed) == 1

@@ -23,7 +23,15 @@ from histrio.durable.refs import DurableRef
 from histrio.durable.stored import encode
 from histrio.ref import Ref
 from histrio.system import System
-from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, Reason
+from histrio_kernel.errors import (
+    ActorFailed,
+    ActorStopped,
+    End,
+    HistrioError,
+    Reason,
+    first_of_group,
+    split_cancelled,
+)
 from histrio_kernel.futures import Future, Promise
 from histrio_kernel.gate import Handler
 from histrio_kernel.journal.applying import is_below
@@ -299,7 +307,8 @@ _HOSTS: Final[dict[tuple[type[object] | None, str | None], type[Host]]] = {}
 async def open_tree(system: System, journal: Journal, *, strict: bool = False) -> AsyncGenerator[DurableTree]:
     """The durable actors of a journal: those that lived are made again before the block begins.
 
-    When the block is left they stop where they are, and go on when the journal is opened again.
+    When the block is left they stop where they are, and go on when the journal is opened again. What the block raises leaves it
+    as it is.
 
     Args:
         system: that they live in.
@@ -308,11 +317,22 @@ async def open_tree(system: System, journal: Journal, *, strict: bool = False) -
             sockets, or the plain wait for something) raises `NotRecorded` where it is made, with what to use instead. It
             takes a multiple of the time: for tests, and for a look before a deploy.
     """
-    async with trio.open_nursery() as nursery:
-        tree = DurableTree(system, journal, nursery, is_strict=strict)
-        await tree.recover()
-        try:
-            yield tree
-        finally:
-            await tree.stop()
-            nursery.cancel_scope.cancel()
+    raised: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            tree = DurableTree(system, journal, nursery, is_strict=strict)
+            await tree.recover()
+            try:
+                yield tree
+            except Exception as error:
+                raised = error  # it leaves as it is, and not in a group of the nursery's
+            finally:
+                await tree.stop()
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        _, rest = split_cancelled(group)
+        if rest is None:
+            raise
+        raised = raised or first_of_group(rest)
+    if raised is not None:
+        raise raised
