@@ -85,6 +85,7 @@ TABLE: Final = (
     Row("counter_lives",      500, 10_000,   10_000, "J5: lives in which the example counts to ten million"),
     Row("rollup_kills",         8,  1_000,    2_000, "J5: kills before and inside of SQL statements, in each way of rolling up"),
     Row("durable_process_examples", 40, 1_500, 20_000, "J3, S7: drawn orders and crashes of one durable process, beside a level-triggered model"),
+    Row("process_kills",        4,    100,    1_000, "S7, J3: kills of a program with a durable process"),
     Row("orders_kills",         6,    200,    2_000, "J3: kills of the order workflow at random moments"),
     Row("net_examples",        25,    600,   10_000, "D4: drawn programs on a simulated network, under drawn faults"),
     Row("same_seed_runs",      20,  1_000,    5_000, "D1: runs of one seed in one process, which have one trace"),

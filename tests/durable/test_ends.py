@@ -274,13 +274,14 @@ def test_what_the_block_raises_leaves_it_as_it_is(error: BaseException) -> None:
 
     async def main() -> None:
         async with histrio.open_system() as system, MemoryJournal(stored) as journal:
+            refs: list[DurableRef[Do]] = []
             try:
                 async with open_tree(system, journal) as tree:
-                    join = (await tree.spawn(Parent, name="p")).join()
+                    refs.append(await tree.spawn(Parent, name="p"))
                     raise error
             finally:
                 try:
-                    await join
+                    await refs[0].join()
                 except histrio.ActorStopped as stopped:
                     closed.append(str(stopped))
 
