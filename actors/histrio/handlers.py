@@ -13,7 +13,7 @@ import sys
 import types
 import typing
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, Protocol, TypeVar, cast, final, overload
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar, cast, final, overload
 
 from trio.lowlevel import disable_ki_protection
 
@@ -35,11 +35,19 @@ R_inv = TypeVar("R_inv")
 _MARK: Final = "__histrio_handles__"
 
 
+class Continues(Protocol):
+    """What a handler of a durable actor may return instead of its reply: `ContinueAs`."""
+
+    __histrio_continues__: ClassVar[Literal[True]]
+
+
 class Handles(Protocol[M_inv, R_inv]):
     """The decorator that `handler(Message)` makes: for a method that takes the message and returns its reply."""
 
-    def __call__(self, method: Callable[[A, M_inv], Awaitable[R_inv]], /) -> Callable[[A, M_inv], Awaitable[R_inv]]:
-        """Mark `method`."""
+    def __call__(
+        self, method: Callable[[A, M_inv], Awaitable[R_inv | Continues]], /
+    ) -> Callable[[A, M_inv], Awaitable[R_inv]]:
+        """Mark `method`. To whoever sends the message it returns the reply; `ContinueAs` is none."""
         ...
 
 

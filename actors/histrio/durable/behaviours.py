@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Generic, Protocol, TypeVar, TypeVarTuple, cast, final
+from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar, TypeVarTuple, cast, final
 
 from histrio.durable.errors import UnknownBehaviour
 
@@ -37,6 +37,7 @@ class ContinueAs(Generic[*Ts]):
     """
 
     __slots__ = ("args", "behaviour")
+    __histrio_continues__: ClassVar[Literal[True]] = True
 
     def __init__(self, behaviour: Callable[[*Ts], object], *args: *Ts) -> None:
         self.behaviour: Final = cast("type[object]", behaviour)
