@@ -20,7 +20,7 @@ from histrio.cli import main
 from histrio_kernel.journal.codec import decode, encode
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.sqlite import open_sqlite
-from histrio_kernel.journal.store import ActorRow, Batch, Mail
+from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Mail
 from histrio_kernel.signals import Kind
 
 WAIT_S = 60
@@ -287,9 +287,32 @@ def test_compact_removes_what_has_ended(journal: Callable[..., Path], tool: Tool
     assert (code, lines) == (0, ["removed /shop/o#1/mail", "removed /shop/o#1", "removed /b"])
     assert paths(path) == ["/shop"]
     assert path.stat().st_size < before - 90_000
-    assert f"3 actors removed; {before:,} bytes before, {path.stat().st_size:,} now" in said
+    assert f"3 actors and 0 dead letters removed; {before:,} bytes before, {path.stat().st_size:,} now" in said
     assert tool("verify", path)[0] == 0
     assert trio.run(epoch_of_next_owner, path) == 3
+
+
+@pytest.mark.parametrize(("days", "kept"), [("0", []), ("1", ["new"]), ("4", ["old", "new"])])
+def test_compact_removes_dead_letters(journal: Callable[..., Path], tool: Tool, days: str, kept: list[str]) -> None:
+    """J7: messages that nobody took go with those that have ended; `--keep-days` counts from when they were sent."""
+    path = journal(Kept("/shop"))
+    ages = {"old": 2.0, "new": 0.01}
+
+    async def bury() -> None:
+        async with open_sqlite(path) as opened:
+            dead = [DeadLetterRow("/a", "/b", encode(text), "gone", NOW - age * DAY_S) for text, age in ages.items()]
+            await opened.commit(Batch(dead=dead))
+
+    async def left() -> list[object]:
+        async with open_sqlite(path, readonly=True) as opened:
+            return [decode(each.payload) for each in await opened.dead_letters()]
+
+    trio.run(bury)
+    code, lines, said = tool("compact", path, "--keep-days", days)
+
+    assert (code, lines) == (0, [])
+    assert f"0 actors and {2 - len(kept)} dead letters removed" in said
+    assert trio.run(left) == kept
 
 
 async def epoch_of_next_owner(path: Path) -> int:

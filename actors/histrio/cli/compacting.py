@@ -1,4 +1,4 @@
-"""Ended actors leave a journal, if nobody can miss them, and its file becomes smaller."""
+"""Ended actors and dead letters leave a journal, if nobody can miss them, and its file becomes smaller."""
 
 # Design note
 # -----------
@@ -37,17 +37,19 @@ class Compacted:
     Attributes:
         removed: the paths of the actors that are gone, those below first.
         kept: those that have ended and are there still, each with the reason.
+        dead_letters: so many messages are gone that nobody took.
         before: bytes of the file, and `after`.
     """
 
     removed: Sequence[str]
     kept: Mapping[str, str]
+    dead_letters: int
     before: int
     after: int
 
 
 def compact(path: Path, ended_before: float) -> Compacted:
-    """Remove the actors that have ended before that time, in seconds since 1970.
+    """Remove the actors that have ended before that time, in seconds since 1970, and dead letters from before.
 
     Raises:
         JournalInUse: it belongs to another process. Nothing was changed.
@@ -63,7 +65,7 @@ def compact(path: Path, ended_before: float) -> Compacted:
             lease = take(opened.connection, path, LEASE_S)
             try:
                 opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                removed, kept = _removed(opened.connection, lease, ended_before)
+                removed, kept, dead_letters = _removed(opened.connection, lease, ended_before)
                 opened.connection.execute("VACUUM")
                 opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 lease.give_back(opened.connection)
@@ -71,13 +73,13 @@ def compact(path: Path, ended_before: float) -> Compacted:
                 lease.forget()
     finally:
         opened.close()
-    return Compacted(removed, kept, before, path.stat().st_size)
+    return Compacted(removed, kept, dead_letters, before, path.stat().st_size)
 
 
 def _removed(
     connection: sqlite3.Connection, lease: Lease, ended_before: float
-) -> tuple[Sequence[str], Mapping[str, str]]:
-    """Remove them, all or none; the value is which, and why not the others."""
+) -> tuple[Sequence[str], Mapping[str, str], int]:
+    """Remove them, all or none; the value is which, and why not the others, and how many dead letters."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         lease.hold(connection)
@@ -87,11 +89,13 @@ def _removed(
         removed = [row.path for row in _below_first(rows) if row.path not in needed]
         for path in removed:
             tables.forget(path)
+        dead_letters = tables.forget_dead_letters(ended_before)
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-    return removed, {row.path: needed[row.path] for row in rows if row.path in needed and row.state == "ended"}
+    kept = {row.path: needed[row.path] for row in rows if row.path in needed and row.state == "ended"}
+    return removed, kept, dead_letters
 
 
 def _needed(connection: sqlite3.Connection, rows: Sequence[ActorRow], ended_before: float) -> Mapping[str, str]:

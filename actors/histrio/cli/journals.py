@@ -174,7 +174,7 @@ def _verify(given: argparse.Namespace) -> int:
 
 def _add_compact(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--keep-days", metavar="N", type=days, default=0.0, help="keep what has ended in the last N days (default: 0)"
+        "--keep-days", metavar="N", type=days, default=0.0, help="keep what is of the last N days (default: 0)"
     )
 
 
@@ -183,7 +183,10 @@ def _compact(given: argparse.Namespace) -> int:
     print_lines(f"removed {path}" for path in done.removed)
     for path, why in done.kept.items():
         say(f"kept {path}: {why}")
-    say(f"{given.journal}: {len(done.removed)} actors removed; {done.before:,} bytes before, {done.after:,} now")
+    say(
+        f"{given.journal}: {len(done.removed)} actors and {done.dead_letters} dead letters removed; "
+        f"{done.before:,} bytes before, {done.after:,} now"
+    )
     return 0
 
 
@@ -219,7 +222,7 @@ _PARTS: Final = (
     _Part("ls", "list the actors", _add_nothing, _ls),
     _Part("show", "show the records of one actor in words", _add_show, _show),
     _Part("verify", "tell what is wrong with the journal, a line for each fault", _add_nothing, _verify),
-    _Part("compact", "remove actors that have ended, and make the file smaller", _add_compact, _compact),
+    _Part("compact", "remove ended actors and dead letters, and make the file smaller", _add_compact, _compact),
     _Part("export", "write every record as a line of JSON", _add_export, _export),
 )
 

@@ -113,6 +113,10 @@ class Tables:
             delete = f"DELETE FROM {table} WHERE {column} = ? OR ({column} >= ? AND {column} < ?)"
             self._connection.execute(delete, (path, f"{top}/", f"{top}0"))
 
+    def forget_dead_letters(self, before: float) -> int:
+        """Remove those of messages from before that time of day; how many that were."""
+        return self._connection.execute("DELETE FROM dead_letters WHERE at < ?", (before,)).rowcount
+
     def take(self, keys: Sequence[tuple[str, str, int]]) -> None:
         """Remove messages, if they are there."""
         if keys:
