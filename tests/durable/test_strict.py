@@ -148,10 +148,8 @@ def test_a_call_that_could_not_be_made_again_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", WAITS)
 def test_a_plain_wait_is_refused(name: str, end: str) -> None:
     """J3: its step never happened, with or without something behind the wait, and whoever catches the error."""
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(histrio.ActorFailed, match=f"/doer waits for trio: .*, at {__file__}:.*self.io"):
         answers(f"{name}{end}")
-
-    assert caught.group_contains(histrio.ActorFailed, match=f"/doer waits for trio: .*, at {__file__}:.*self.io")
 
 
 def test_what_can_be_done_again_is_not_refused() -> None:
@@ -176,10 +174,8 @@ def test_the_past_is_looked_at_too() -> None:
     stored = Stored()
     assert answers("time.time", strict=False, stored=stored)[0][0].isdigit()
 
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(Quarantined, match="time"):
         answers("nothing", stored=stored)
-
-    assert caught.group_contains(Quarantined, match="time")
 
 
 def test_others_are_not_looked_at() -> None:
