@@ -289,3 +289,18 @@ def test_what_the_block_raises_leaves_it_as_it_is(error: BaseException) -> None:
         in_virtual_time(main)
     assert caught.value is error
     assert len(closed) == 1
+
+
+def test_what_the_block_raises_is_not_lost_when_all_is_cancelled() -> None:
+    """J3: an error of the block leaves it also if the scope around is cancelled while the actors stop."""
+
+    async def main() -> None:
+        async with histrio.open_system() as system, MemoryJournal(Stored()) as journal:
+            with trio.CancelScope() as scope:
+                async with open_tree(system, journal) as tree:
+                    await tree.spawn(Parent, name="p")
+                    scope.cancel()
+                    raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        in_virtual_time(main)

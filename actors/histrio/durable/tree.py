@@ -331,8 +331,8 @@ async def open_tree(system: System, journal: Journal, *, strict: bool = False) -
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         _, rest = split_cancelled(group)
-        if rest is None:
+        if raised is None and rest is None:
             raise
-        raised = raised or first_of_group(rest)
+        raised = raised or first_of_group(rest or group)
     if raised is not None:
         raise raised
