@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 from itertools import chain
@@ -108,7 +109,12 @@ def python_files(*folders: str) -> list[Path]:
 
 ALL_FILES: Final = [ROOT / "conftest.py", *python_files("kernel", "actors", "tests", "examples")]
 LIBRARY: Final = python_files("kernel/histrio_kernel", "actors/histrio")
-TREES: Final = {path: ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in ALL_FILES}
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """What a file says."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def name_of(path: Path) -> str:
@@ -128,7 +134,7 @@ MODULES: Final = {module_of(path): path for path in LIBRARY}
 
 def imported_by(path: Path) -> Iterator[str]:
     """The modules that a file imports; `from package import submodule` is an import of the submodule."""
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -202,7 +208,8 @@ def test_no_circle_of_imports() -> None:
 def test_imports_stand_at_the_top() -> None:
     """No import hides in a function, a class or a TYPE_CHECKING block: a file's head tells all it needs."""
     wrong: list[str] = []
-    for path, tree in TREES.items():
+    for path in ALL_FILES:
+        tree = tree_of(path)
         at_top = {id(node) for node in tree.body}
         imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
         wrong.extend(f"{name_of(path)}:{node.lineno}" for node in imports if id(node) not in at_top)
@@ -212,7 +219,7 @@ def test_imports_stand_at_the_top() -> None:
 
 def test_every_module_says_what_is_true_because_of_it() -> None:
     """Every file begins with a docstring."""
-    wrong = [name_of(path) for path, tree in TREES.items() if not ast.get_docstring(tree)]
+    wrong = [name_of(path) for path in ALL_FILES if not ast.get_docstring(tree_of(path))]
 
     assert wrong == []
 
@@ -252,7 +259,7 @@ def test_what_trio_keeps_to_itself_is_used_in_one_folder() -> None:
         f"{name_of(path)}:{line}: {name}"
         for path in [*LIBRARY, *python_files("examples")]
         if not name_of(path).startswith(INSIDE_TRIO)
-        for line, name in private_names_of_trio(TREES[path])
+        for line, name in private_names_of_trio(tree_of(path))
     ]
 
     assert wrong == []
@@ -325,7 +332,7 @@ def test_the_kernel_bans_what_the_project_bans() -> None:
 
 def documented(path: Path) -> Iterator[tuple[str, str]]:
     """The tests of a file, and the classes that Hypothesis runs as tests, each with its docstring."""
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         is_test = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
         if is_test or isinstance(node, ast.ClassDef):
             assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)

@@ -63,7 +63,14 @@ def shown_on(page: Path) -> list[Shown]:
     return found
 
 
-SHOWN: Final = [shown for page in pages() for shown in shown_on(page)]
+def is_begun_by(shorter: Shown, longer: Shown) -> bool:
+    """Whether *longer* is the same program further down its page, which prints all of *shorter* first."""
+    same = (shorter.page, shorter.arguments) == (longer.page, longer.arguments) and shorter is not longer
+    return same and longer.code.startswith(shorter.code) and longer.output.startswith(shorter.output.rstrip())
+
+
+ALL: Final = [shown for page in pages() for shown in shown_on(page)]
+SHOWN: Final = [shown for shown in ALL if not any(is_begun_by(shown, longer) for longer in ALL)]
 
 
 def without_seconds(text: str, folder: Path) -> tuple[str, list[float]]:
