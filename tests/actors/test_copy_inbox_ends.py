@@ -35,7 +35,6 @@ def inboxes() -> int:
     return sum(isinstance(one, Inbox) for one in gc.get_objects())
 
 
-@pytest.mark.usefixtures("set_aside")
 @pytest.mark.parametrize("how", ["stop", "kill", "finish"])
 async def test_a_child_that_has_ended_gets_nothing(how: str, autojump_clock: MockClock) -> None:
     """S4: the parent goes on, nothing is lost but what was the child's, and nobody keeps its inbox."""

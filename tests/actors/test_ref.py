@@ -203,7 +203,6 @@ async def test_a_copy_of_a_ref_is_the_ref() -> None:
 # -- what a ref holds --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("set_aside")
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_a_ref_keeps_no_actor_alive(end: str) -> None:
     """A13: after the actor's end nothing holds its object, although refs and futures of it are held."""
@@ -224,7 +223,6 @@ async def test_a_ref_keeps_no_actor_alive(end: str) -> None:
         assert answer.is_done
 
 
-@pytest.mark.usefixtures("set_aside")
 async def test_an_actor_that_nobody_refers_to_lives_on() -> None:
     """A13: an actor's life does not hang on its refs."""
     seen: list[int] = []
@@ -349,7 +347,6 @@ async def late_ask(actor: Ref[Write]) -> None:
     await actor._ask(Write(1), wait=True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.usefixtures("set_aside")
 async def test_a_forgotten_await_is_warned_of() -> None:
     """A8: a `tell` that is not awaited delivers nothing, and Python says that it was never awaited."""
     seen: list[int] = []

@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 from tests.conftest import Show
-from tests.durable.worlds import hear_reports, in_virtual_time, open_world, told, until_cut
+from tests.durable.worlds import hear_reports, in_a_handler, in_virtual_time, open_world, told, until_cut
 from tests.effort import count
 
 import histrio
@@ -212,20 +212,12 @@ def test_the_next_attempt_knows_how_far_it_was() -> None:
 def test_a_silence_that_is_no_time_is_refused(heartbeat_s: float) -> None:
     """J7: at the call; nothing has begun."""
 
-    class Wrong(DurableActor[str], behaviour="wrong heartbeat"):
-        async def receive(self, message: str) -> None:
-            with pytest.raises(ValueError, match=rf"/w: heartbeat_s={heartbeat_s!r} leaves an effect no time"):
-                self.io(call, "a", heartbeat_s=heartbeat_s)
-            self.finish()
-
-    async def main() -> None:
-        async with open_world(Stored()) as tree:
-            wrong = await tree.spawn(Wrong, name="w")
-            await wrong.tell("go")
-            await wrong.join()
+    def do(actor: DurableActor[str]) -> None:
+        with pytest.raises(ValueError, match=rf"/w: heartbeat_s={heartbeat_s!r} leaves an effect no time"):
+            actor.io(call, "a", heartbeat_s=heartbeat_s)
 
     CALLS.clear()
-    in_virtual_time(main)
+    in_a_handler(do)
     assert CALLS == []
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import attrs
 import pytest
 import trio
-from tests.durable.worlds import in_virtual_time, open_world
+from tests.durable.worlds import in_a_handler, in_virtual_time, open_world
 
 import histrio
 from histrio.durable import ContinueAs, DurableActor, Late
@@ -143,16 +143,20 @@ def test_a_life_that_continues_keeps_the_times(diary: Diary) -> None:
 def test_times_that_are_none_are_refused(seconds: float) -> None:
     """J7: the number is named, before anything is recorded."""
 
-    class Wrong(DurableActor[str], behaviour="wrong"):
-        async def receive(self, message: str) -> None:
-            with pytest.raises(ValueError, match=rf"/w: ticks every {seconds!r} seconds: give a number"):
-                self.every(seconds)
-            self.finish()
+    def do(actor: DurableActor[str]) -> None:
+        with pytest.raises(ValueError, match=rf"/w: ticks every {seconds!r} seconds: give a number"):
+            actor.every(seconds)
 
-    async def main() -> None:
-        async with open_world(Stored()) as tree:
-            wrong = await tree.spawn(Wrong, name="w")
-            await wrong.tell("go")
-            await wrong.join()
+    in_a_handler(do)
 
-    in_virtual_time(main)
+
+def test_what_is_no_time_of_day_or_no_way_is_refused() -> None:
+    """J7: `since` has to be a number, and a word is no `Late`: it would be taken for another."""
+
+    def do(actor: DurableActor[str]) -> None:
+        with pytest.raises(ValueError, match=r"/w: ticks since nan: give a time of day in seconds, such as tick.due"):
+            actor.every(1, since=float("nan"))
+        with pytest.raises(TypeError, match=r"/w: late='fire': give Late.FIRE, Late.COALESCE or Late.SKIP"):
+            actor.every(1, late="fire")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    in_a_handler(do)

@@ -6,13 +6,13 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import trio
 from trio.testing import MockClock
 
 import histrio
-from histrio.durable import DurableTree, open_tree, this_effect
+from histrio.durable import DurableActor, DurableTree, open_tree, this_effect
 from histrio_kernel.journal.codec import shown
 from histrio_kernel.journal.memory import MemoryJournal
 from histrio_kernel.journal.record import Record
@@ -118,3 +118,26 @@ def hear_reports(tree: DurableTree, hear: Callable[[histrio.HistrioError], objec
         hear(error)
 
     tree.system.engine.on_report = on_report
+
+
+class InAHandler(DurableActor[str], behaviour="tests.in a handler"):
+    """Does that, and ends."""
+
+    do: ClassVar[Callable[[DurableActor[str]], object]]
+
+    async def receive(self, message: str) -> None:
+        type(self).do(self)
+        self.finish()
+
+
+def in_a_handler(do: Callable[[DurableActor[str]], object]) -> None:
+    """Call it with a durable actor, `/w`, in a handler of it."""
+    InAHandler.do = staticmethod(do)
+
+    async def main() -> None:
+        async with open_world(Stored()) as tree:
+            ref = await tree.spawn(InAHandler, name="w")
+            await ref.tell("go")
+            await ref.join()
+
+    in_virtual_time(main)

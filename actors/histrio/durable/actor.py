@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable
@@ -201,6 +202,8 @@ class DurableActor(Generic[M]):
     def every(self, seconds: float, *, late: Late = Late.FIRE, since: float | None = None) -> Ticks:
         """Ticks, *seconds* apart: `async for tick in self.every(60): ...`. It never ends; leave it by `break`.
 
+        Each waits as `sleep_until` does: other handlers go on meanwhile, and a cancel scope around it is refused.
+
         A tick is given when it is due, and after a downtime, or a body that took longer, as soon as may be; a `Tick` says
         when it was due, and how many before it were missed. The times do not drift.
 
@@ -212,11 +215,17 @@ class DurableActor(Generic[M]):
             since: the time of day that the first tick is *seconds* after; default: now.
 
         Raises:
-            ValueError: *seconds* is not more than 0, or is infinite.
+            TypeError: *late* is no `Late`.
+            ValueError: *seconds* is not more than 0, or it or *since* is infinite or no number.
         """
-        if not 0 < seconds < float("inf"):
+        if not isinstance(cast("object", late), Late):
+            raise TypeError(f"{self.path}: late={late!r}: give Late.FIRE, Late.COALESCE or Late.SKIP")
+        if not 0 < seconds < math.inf:
             raise ValueError(f"{self.path}: ticks every {seconds!r} seconds: give a number of seconds, more than 0")
-        return Ticks(seconds, self.now() if since is None else since, late, self.now, self.sleep_until)
+        begin = self.now() if since is None else since
+        if not math.isfinite(begin):
+            raise ValueError(f"{self.path}: ticks since {since!r}: give a time of day in seconds, such as tick.due")
+        return Ticks(seconds, begin, late, self.now, self.sleep_until)
 
     async def spawn(self, cls: Callable[[*Ts], DurableActor[N]], *args: *Ts, name: str | None = None) -> DurableRef[N]:
         """Have a durable child, which begins when this step is in the journal. Does not wait.

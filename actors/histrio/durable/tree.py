@@ -330,9 +330,10 @@ async def open_tree(system: System, journal: Journal, *, strict: bool = False) -
                 await tree.stop()
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        _, rest = split_cancelled(group)
-        if raised is None and rest is None:
-            raise
-        raised = raised or first_of_group(rest or group)
+        if raised is None:
+            _, rest = split_cancelled(group)
+            if rest is None:
+                raise
+            raised = first_of_group(rest)
     if raised is not None:
         raise raised

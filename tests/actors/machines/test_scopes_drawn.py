@@ -162,7 +162,6 @@ def test_the_drawn_actors_do_something(show: Show) -> None:
     assert min(figures.values()) >= runs
 
 
-@pytest.mark.usefixtures("set_aside")
 async def test_nothing_holds_the_machine_of_an_actor_that_has_ended(autojump_clock: MockClock) -> None:
     """M7: neither the actor's object, nor its machine, nor what its place keeps for the next incarnation."""
     gone: list[weakref.ref[object]] = []

@@ -6,7 +6,6 @@ import functools
 import gc
 
 import attrs
-import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +53,6 @@ async def test_ten_thousand(show: Show, autojump_clock: MockClock) -> None:
         show(f"timers: {count:,} of one actor, one task")
 
 
-@pytest.mark.usefixtures("set_aside")
 async def test_what_was_replaced_is_forgotten(autojump_clock: MockClock) -> None:
     """S8: a timer that is set anew 10,000 times keeps nothing of the times before."""
     async with ticking() as scene:

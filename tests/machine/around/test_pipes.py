@@ -407,7 +407,6 @@ def test_a_mutation_by_a_pipe_tells_where_it_came_from() -> None:
     assert sources == ["a/2", "b/1"]
 
 
-@pytest.mark.usefixtures("set_aside")
 def test_a_pipe_keeps_its_source_alive_no_longer_than_others_do() -> None:
     """M10: a source that nobody holds is gone with its pipes, and the target does not list them."""
     target = machine_of("target", "x")
