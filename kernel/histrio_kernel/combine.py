@@ -14,6 +14,8 @@ There is no writer task: while nobody waits, nothing exists; while somebody wait
 # cannot leave: its task waits for the true outcome. A leader works behind a shield for the same reason; and if it is
 # cancelled before its trip begins, it hands the lead on like anybody who leaves.
 #
+# A job that `stays` cannot leave at all, and one that is `in_any_order` goes on as soon as its trip is over.
+#
 # The leader passes one checkpoint before its trip. Whoever arrives in the same scheduling round (the writers that the
 # trip before has just woken, the actors that got a message together) rides along, instead of waiting a whole trip.
 #
@@ -32,7 +34,7 @@ There is no writer task: while nobody waits, nothing exists; while somebody wait
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
-from typing import Final, Generic, TypeVar, final
+from typing import ClassVar, Final, Generic, TypeVar, final
 
 import trio
 
@@ -47,9 +49,16 @@ class Job:
     """One entry of the line; subclasses add what is to be done and room for its result.
 
     Whoever performs it calls `settle` or `fail` once, from any thread.
+
+    Attributes:
+        stays: whether it is performed even if its task is cancelled before that begins.
+        in_any_order: whether its task may go on before those whose jobs stood before it.
     """
 
     __slots__ = ("begun", "error", "settled", "task")
+
+    stays: ClassVar[bool] = False
+    in_any_order: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.task: trio.lowlevel.Task | None = None  # parked in the line, if not None
@@ -114,23 +123,27 @@ class Combiner(Generic[JobT]):
             self._led = True
         if not job.settled:
             await self._lead(job)
-        over = self._over
-        while over[0] is not job:
-            await self._park(job)
-        over.popleft()
-        if over and over[0].task is not None:
-            self._wake_some()
+        if not job.in_any_order:
+            await self._wait_for_those_before(job)
         if job.error is not None:
             try:
                 raise job.error
             finally:
                 del job  # the traceback of the error holds this frame, and the job the error
 
+    async def _wait_for_those_before(self, job: JobT) -> None:
+        over = self._over
+        while over[0] is not job:
+            await self._park(job)
+        over.popleft()
+        if over and over[0].task is not None:
+            self._wake_some()
+
     async def _park(self, job: JobT) -> None:
         """Wait until *job* is over and may be the first of those, or its task is to lead."""
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            if job.begun:
+            if job.begun or job.stays:
                 return trio.lowlevel.Abort.FAILED
             del self._line[job]
             return trio.lowlevel.Abort.SUCCEEDED
@@ -143,7 +156,10 @@ class Combiner(Generic[JobT]):
         """Make one trip, and hand the lead on."""
         assert self._led
         try:
-            await trio.lowlevel.checkpoint()
+            if job.stays:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+            else:
+                await trio.lowlevel.checkpoint()
         except BaseException:
             del self._line[job]
             self._hand_on()
@@ -151,7 +167,11 @@ class Combiner(Generic[JobT]):
         trip = self._begin()
         assert trip[0] is job, "who leads stands first"
         await self._travel(trip)
-        self._over.extend(trip)
+        for each in trip:
+            if not each.in_any_order:
+                self._over.append(each)
+            elif each.task is not None:
+                _wake(each)
         self._hand_on()
 
     def _wake_some(self) -> None:

@@ -333,6 +333,13 @@ class Worker(Holder):
         self.request = request(self.abort)
         HOLDERS[self.task] = self
 
+    def moves_here(self) -> None:
+        """It goes on in the task that calls, while the one that it was in is parked in what it cannot leave."""
+        if HOLDERS.get(self.task) is self:
+            del HOLDERS[self.task]
+        self.task = current_task()
+        HOLDERS[self.task] = self
+
     def works_for(self, owner: object) -> bool:
         """Whether that is its actor."""
         return self.turn.owner is owner

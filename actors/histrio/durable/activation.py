@@ -40,16 +40,12 @@ class Owner(Protocol):
         """Of the actor."""
         ...
 
-    def rests(self) -> None:
-        """The activation that ran waits, or has ended."""
-        ...
-
-    def starts(self, activation: Activation, /) -> None:
-        """It begins to run."""
+    def waits(self) -> None:
+        """The activation that ran waits."""
         ...
 
     def handler_ended(self, activation: Activation, /) -> None:
-        """It has ended."""
+        """The activation that ran has ended."""
         ...
 
     def can_go_on(self, activation: Activation, /) -> None:
@@ -151,7 +147,6 @@ class Activation(Holder):
             del HOLDERS[task]
             self.outcome = None if self._killed else outcome
             self.life.handler_ended(self)
-            self.life.rests()
 
     @property
     def is_killed(self) -> bool:
@@ -168,12 +163,15 @@ class Activation(Holder):
     def _waits_for_what_is_recorded(self) -> bool:
         return self.waits_for is not None and not self.waits_for.is_done
 
-    def go(self) -> None:
-        """Begin, or go on with the outcome of what was waited for."""
-        if self._task is None:
-            self.life.starts(self)
-        else:
-            reschedule(self._task)
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has a task."""
+        return self._task is not None
+
+    def go_on(self) -> None:
+        """Its wait is over, and it is its turn."""
+        assert self._task is not None
+        reschedule(self._task)
 
     def kill(self) -> None:
         """End it where it waits; its clean-up runs now."""
@@ -202,7 +200,7 @@ class Activation(Holder):
             )
         self.waits_for = future
         future._attach(self)
-        self.life.rests()
+        self.life.waits()
         return True
 
     def settled(self, future: Future[object]) -> None:

@@ -220,6 +220,9 @@ class _Nowhere:
         """Nobody's."""
         return ()
 
+    def goes_on_here(self) -> None:
+        """Nothing comes here."""
+
     async def commit(self, draft: Draft, incarnation: int) -> None:
         """What is to be stored is new.
 

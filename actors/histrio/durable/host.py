@@ -305,8 +305,14 @@ class Host(Actor[object]):
         """Tell those who watch a process."""
         self.board.announce(standing)
 
+    def goes_on_here(self) -> None:
+        """The life goes on in the task that calls: what it waits for in the inbox is brought there."""
+        host = cell_of(self, "run").host
+        assert host is not None
+        host.moves_here()
+
     async def commit(self, draft: Draft, incarnation: int) -> None:
-        """Store a step, then let its messages go. The caller shields it."""
+        """Store a step, then let its messages go. Not cancelled."""
         if draft.records or draft.took or draft.dead:
             batch = self._batch(draft, incarnation)
             await self._tree.journal.commit(batch)
@@ -316,10 +322,8 @@ class Host(Actor[object]):
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
         """Store a record whose payload is what `call` returns, in one transaction with what it does."""
         batch = Batch(records=[record], transact=(0, lambda connection: encode(Value(call(connection)))))
-        stored: Sequence[Record] = [record]
-        with trio.CancelScope(shield=True):
-            stored = await self._tree.journal.commit(batch)
-        return stored[0]
+        (stored,) = await self._tree.journal.commit(batch)
+        return stored
 
     def _batch(self, draft: Draft, incarnation: int) -> Batch:
         assert self.life is not None

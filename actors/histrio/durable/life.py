@@ -22,7 +22,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast, final
 
 import attrs
-import trio
 from outcome import Error, Outcome, Value
 
 from histrio.durable.activation import Activation
@@ -92,8 +91,7 @@ class Life(Inputs):
         self._has_warned = False
         self._known: Final[dict[str, Outcome[object]]] = {}
         """Outcomes in the journal of futures that others wait for still, since who was told of them first has failed."""
-        self._runner: Final = Runner(self.path)
-        self._shield: Final = trio.CancelScope()
+        self._runner: Final = Runner(self.path, host.goes_on_here)
         self.activations: Final[dict[int, Activation]] = {}
         self._failed: tuple[Activation, Exception] | None = None
         self._next_self: tuple[Activation, ContinueAs[*tuple[object, ...]]] | None = None
@@ -109,21 +107,24 @@ class Life(Inputs):
             JournalFailed: nothing can be stored any more.
         """
         try:
-            async with trio.open_nursery() as nursery:
-                self._runner.nursery = nursery
-                with self._shield:
-                    await self._again()
-                    while self.result is None:
-                        go = self.course is not None and self.course.advance_is_due
-                        await self._step(await self.host.next(mail=len(self.activations) < IN_FLIGHT_MAX, go=go))
-                self.is_over = True
-                nursery.cancel_scope.cancel()
+            await self._runner.live(self._live())
         except BaseExceptionGroup as group:
             _, rest = split_cancelled(group)  # whoever cancels it all will do so again at the next checkpoint
             if rest is None:
                 raise
             error = first_of_group(rest)  # what ended this life; the others are of what it ended
             raise error from error.__cause__
+        finally:
+            self.is_over = True
+            self.host.goes_on_here()
+
+    async def _live(self) -> None:
+        """Its course, in whatever task that is driven."""
+        try:
+            await self._again()
+            while self.result is None:
+                go = self.course is not None and self.course.advance_is_due
+                await self._step(await self.host.next(mail=len(self.activations) < IN_FLIGHT_MAX, go=go))
         finally:
             self.is_over = True
 
@@ -213,11 +214,7 @@ class Life(Inputs):
 
     async def _commit(self) -> None:
         draft, self.book.draft = self.book.draft, Draft()
-        self._shield.shield = True  # whether it is stored has to be known, and told
-        try:
-            await self.host.commit(draft, self.book.incarnation)
-        finally:
-            self._shield.shield = False
+        await self.host.commit(draft, self.book.incarnation)
         if self.course is not None:
             self.host.announce(self.course.standing)
         for path, _ in draft.begins:
@@ -426,13 +423,9 @@ class Life(Inputs):
 
     # -- what activations say ----------------------------------------------------------------------------------------
 
-    def starts(self, activation: Activation) -> None:
-        """It gets its task."""
-        self._runner.starts(activation)
-
-    def rests(self) -> None:
-        """The one that ran waits, or has ended."""
-        self._runner.rests()
+    def waits(self) -> None:
+        """The one that ran waits."""
+        self._runner.waits()
 
     def can_go_on(self, activation: Activation) -> None:
         """Its wait is over."""
@@ -440,6 +433,10 @@ class Life(Inputs):
 
     def handler_ended(self, activation: Activation) -> None:
         """A handler has returned or raised; its answer is part of this step."""
+        self._look_at_the_end(activation)
+        self._runner.ends()
+
+    def _look_at_the_end(self, activation: Activation) -> None:
         scope, outcome = activation.scope, activation.outcome
         if self.activations.pop(scope, None) is None or outcome is None:
             return  # it was ended

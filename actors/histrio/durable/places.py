@@ -90,8 +90,12 @@ class Host(Protocol):
         """The futures whose outcome has come, or is about to be made."""
         ...
 
+    def goes_on_here(self) -> None:
+        """The life goes on in the task that calls."""
+        ...
+
     async def commit(self, draft: Draft, incarnation: int) -> None:
-        """Store a step, then let its messages go. The caller shields it."""
+        """Store a step, then let its messages go. Not cancelled."""
         ...
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:

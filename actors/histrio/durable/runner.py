@@ -1,16 +1,24 @@
-"""Lets the handlers of one durable actor run, one after another, each until it waits."""
+"""Lets the handlers of one durable actor run, one after another, each until it waits; and the life between two of them."""
 
 # Design note
 # -----------
-# A task that has run a handler to its end runs the next one, as in the kernel: to begin a task costs more than all else of
-# a short step. It does not if the handler has set a context variable, or was ended: then the task ends, too.
+# A handler runs in a task to itself for as long as it takes, so that cancel scopes and nurseries work in it. Most end
+# without a wait, so to begin a task for each, and to change to it and back, would cost more than all else of a short step.
+#
+# So the life is a coroutine that is driven by hand, and whoever drives it runs the handlers that begin, in its own task
+# (leader/followers, as in the kernel's turn). When such a handler waits, its task is not free any more, and another one
+# goes on with the life. The life may be moved so because it has no cancel scope open where it lets a handler begin.
+#
+# A driver whose handler has set a context variable ends with it, and so does one whose handler was ended.
 
 from __future__ import annotations
 
+import types
 from collections import deque
-from collections.abc import Callable
-from contextvars import copy_context
-from typing import Final, final
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any, Final, final
 
 import trio
 from trio.lowlevel import Abort, Task, current_task, reschedule
@@ -22,43 +30,75 @@ from histrio_kernel.parking import RaiseCancel, again, request
 __all__ = ["Runner"]
 
 
+@types.coroutine
+def _begin(activation: Activation) -> Generator[Activation, None, None]:
+    """Have whoever drives the life run a handler, until it waits or ends."""
+    yield activation
+
+
 @final
 class Runner:
     """Who runs, and who can go on.
 
-    Attributes:
-        nursery: of the handlers' tasks; set when there is one.
+    Args:
+        path: of the actor.
+        goes_on_here: called in each task that the life goes on in.
     """
 
-    nursery: trio.Nursery
+    _life: Coroutine[Any, Any, None]
+    _base: Context
+    _nursery: trio.Nursery
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, goes_on_here: Callable[[], None]) -> None:
         self._path: Final = path
+        self._goes_on_here: Final = goes_on_here
         self._ready: Final[deque[Activation]] = deque()
-        self._idle: Final[list[_Worker]] = []
-        self._life: Task | None = None
-        """Of the life, while it waits for the one that runs."""
-        self._request: Final = request(self._abort)
+        self._idle: Final[list[_Driver]] = []
+        self._error: Exception | None = None
+        """What the life has raised."""
+        self._driver: _Driver | None = None
+        """Who drives the life, or is about to."""
+        self._is_inline = False
+        """Whether the handler that runs does so in the task that drives the life."""
         self._runs = False
+        """Whether one that has waited runs, in its own task."""
+        self._waiting: Task | None = None
+        """Of the life, while it waits for that."""
+        self._request: Final = request(self._abort)
+
+    async def live(self, life: Coroutine[Any, Any, None]) -> None:
+        """Drive the life to its end; the handlers that wait then are ended.
+
+        Raises:
+            Exception: what the life has raised.
+        """
+        self._life = life
+        self._base = copy_context()
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._hand_over()
+        life.close()  # if nobody has begun to drive it
+        if self._error is not None:
+            raise self._error
 
     def can_go_on(self, activation: Activation) -> None:
         """It goes on after those whose waits were over before (A2)."""
         self._ready.append(activation)
 
-    def starts(self, activation: Activation) -> None:
-        """It gets a task."""
-        if self._idle:
-            self._idle.pop().begin(activation)
+    def waits(self) -> None:
+        """The one that ran waits."""
+        if self._is_inline:
+            self._is_inline = False
+            self._hand_over()
         else:
-            worker = _Worker(activation, self._idle)
-            self.nursery.start_soon(worker.run, name=f"{self._path}: handler")
+            self._rests()
 
-    def rests(self) -> None:
-        """The one that ran waits, or has ended."""
-        self._runs = False
-        if self._life is not None:
-            reschedule(self._life)
-            self._life = None
+    def ends(self) -> None:
+        """The one that ran has ended."""
+        if self._is_inline:
+            self._is_inline = False
+        else:
+            self._rests()
 
     async def kill(self, activation: Activation) -> None:
         """End one that waits, and wait for its clean-up."""
@@ -68,50 +108,116 @@ class Runner:
 
     async def run(self, is_over: Callable[[], bool]) -> None:
         """Let those go on who can, until all wait, or it is over."""
-        await self._rest()
         while self._ready and not is_over():
-            self._runs = True
-            self._ready.popleft().go()
-            await self._rest()
+            activation = self._ready.popleft()
+            if activation.has_begun:
+                self._runs = True
+                activation.go_on()
+                await self._rest()
+            else:
+                await _begin(activation)
+
+    def _rests(self) -> None:
+        self._runs = False
+        if self._waiting is not None:
+            reschedule(self._waiting)
+            self._waiting = None
 
     async def _rest(self) -> None:
         while self._runs:
-            self._life = current_task()
+            self._waiting = current_task()
             await again(self._request)
 
     def _abort(self, _: RaiseCancel) -> Abort:
-        self._life = None
+        self._waiting = None
         return Abort.SUCCEEDED
+
+    # -- who drives the life -----------------------------------------------------------------------------------------
+
+    def _hand_over(self) -> None:
+        """Another task drives the life."""
+        if self._idle:
+            self._driver = driver = self._idle.pop()
+            driver.wake()
+        else:
+            self._driver = driver = _Driver(self)
+            # in the context that the life began in: the handler that runs may have changed its own
+            self._base.run(partial(self._nursery.start_soon, driver.run, name=f"{self._path}: handler"))
+
+    @types.coroutine
+    def drive(self, driver: _Driver, scope: trio.CancelScope) -> Generator[Any, Any, None]:
+        """Drive the life until another task does, and the handler that this one runs has ended; or until it is over."""
+        answer: Any = None
+        raised: BaseException | None = None
+        self._goes_on_here()
+        while True:
+            try:
+                wanted = self._life.send(answer) if raised is None else self._life.throw(raised)
+            except StopIteration:
+                self._nursery.cancel_scope.cancel()
+                return
+            except Exception as error:
+                self._error = error
+                self._nursery.cancel_scope.cancel()
+                return
+            answer = raised = None
+            try:
+                if wanted.__class__ is Activation:
+                    self._is_inline = True
+                    yield from wanted.run(scope)
+                else:
+                    answer = yield wanted
+            except BaseException as error:
+                if self._driver is not driver:
+                    raise
+                raised = error
+            if self._driver is not driver:
+                return
+            if wanted.__class__ is Activation:
+                if not driver.is_unchanged():
+                    self._hand_over()
+                    return
+                self._goes_on_here()
+
+    def rest(self, driver: _Driver) -> None:
+        """It has nothing to do."""
+        self._idle.append(driver)
+
+    def leave(self, driver: _Driver) -> None:
+        """It ends while it has nothing to do."""
+        self._idle.remove(driver)
 
 
 @final
-class _Worker:
-    """A task that runs handlers, each to its end."""
+class _Driver:
+    """A task that drives the life, or is in a handler that it has begun, or idle."""
 
-    def __init__(self, activation: Activation, idle: list[_Worker]) -> None:
-        self._activation = activation
-        self._idle: Final = idle
+    def __init__(self, runner: Runner) -> None:
+        self._runner: Final = runner
         self._task: Task | None = None
         self._request: Final = request(self._abort)
 
-    def begin(self, activation: Activation) -> None:
-        """Run this one now."""
-        assert self._task is not None, "it is idle, so it is parked"
-        self._activation = activation
-        reschedule(self._task)
-
     async def run(self) -> None:
         """The task."""
-        base = copy_context()
+        self._task = current_task()
+        self._base = copy_context()
         with trio.CancelScope() as scope:
             while True:
-                await self._activation.run(scope)
-                if scope.cancel_called or not same_values(copy_context(), base):
+                await self._runner.drive(self, scope)
+                if scope.cancel_called or not self.is_unchanged():
                     return
-                self._task = current_task()
-                self._idle.append(self)
+                self._runner.rest(self)
                 await again(self._request)
 
+    def is_unchanged(self) -> bool:
+        """Whether no handler has set a context variable."""
+        return same_values(copy_context(), self._base)
+
+    def wake(self) -> None:
+        """The life is this one's to drive."""
+        assert self._task is not None, "it is idle, so it is parked"
+        reschedule(self._task)
+
     def _abort(self, _: RaiseCancel) -> Abort:
-        self._idle.remove(self)
+        self._runner.leave(self)
         return Abort.SUCCEEDED

@@ -74,6 +74,8 @@ class _Work(Job):
 class _Commit(_Work):
     __slots__ = ("batch", "entry", "stored")
 
+    stays = in_any_order = True
+
     def __init__(self, batch: Batch, entry: bytes) -> None:
         super().__init__()
         self.batch: Final = batch

@@ -45,7 +45,8 @@ class MemoryJournal:
     async def commit(self, batch: Batch) -> Sequence[Record]:
         """Store a batch; see `Journal.commit`."""
         batch = prepared(batch)
-        await self._checkpoint()
+        self._check_open()
+        await trio.lowlevel.cancel_shielded_checkpoint()
         return apply(self.stored, batch)
 
     async def records(self, path: str, after: int = 0) -> Sequence[Record]:
@@ -72,7 +73,10 @@ class MemoryJournal:
         """It is closed: what it holds can be given to another one."""
         self._is_closed = True
 
-    async def _checkpoint(self) -> None:
+    def _check_open(self) -> None:
         if self._is_closed:
             raise trio.ClosedResourceError("this journal is closed; open it again")
+
+    async def _checkpoint(self) -> None:
+        self._check_open()
         await trio.lowlevel.checkpoint()

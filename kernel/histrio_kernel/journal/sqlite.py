@@ -88,6 +88,8 @@ class _Work(Job):
 class _Commit(_Work):
     __slots__ = ("batch", "size", "stored")
 
+    stays = in_any_order = True
+
     def __init__(self, batch: Batch) -> None:
         super().__init__()
         self.batch: Final = batch

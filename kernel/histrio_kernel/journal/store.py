@@ -116,9 +116,9 @@ class Journal(Protocol):
         ...
 
     async def commit(self, batch: Batch) -> Sequence[Record]:
-        """Store a batch, and return its records as they are stored, when that is synced. A checkpoint.
+        """Store a batch, and return its records as they are stored, when that is synced.
 
-        Cancelled, it may be stored or not; nothing else of the caller may come before that is known, so callers shield it.
+        Not cancelled: whether it is stored has to be known before anything else of the caller. It lets others run.
 
         Raises:
             SeqConflict: it does not go on where the store ends, or sends what is in the journal already; nothing was written,
