@@ -38,7 +38,7 @@ from typing import ClassVar, Final, Generic, TypeVar, final
 
 import trio
 
-from histrio_kernel.parking import park
+from histrio_kernel.parking import again, park, request
 
 __all__ = ("Combiner", "Job")
 
@@ -77,6 +77,9 @@ class Job:
         self.error = error
         self.settle()
 
+
+_STAYS: Final = request(lambda _: trio.lowlevel.Abort.FAILED)
+"""Parks a task that cannot leave."""
 
 JobT = TypeVar("JobT", bound=Job)
 
@@ -141,14 +144,17 @@ class Combiner(Generic[JobT]):
 
     async def _park(self, job: JobT) -> None:
         """Wait until *job* is over and may be the first of those, or its task is to lead."""
+        job.task = trio.lowlevel.current_task()
+        if job.stays:
+            await again(_STAYS)
+            return
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            if job.begun or job.stays:
+            if job.begun:
                 return trio.lowlevel.Abort.FAILED
             del self._line[job]
             return trio.lowlevel.Abort.SUCCEEDED
 
-        job.task = trio.lowlevel.current_task()
         await park(abort)
         assert job.task is None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Final, cast, final
+from typing import Final, final
 
 from histrio_kernel.asks import Ask
 
@@ -39,7 +39,7 @@ def ask_of(entry: object) -> Ask[object] | None:
     """The ask that an entry of the queue is, if it is one."""
     if type(entry) is Slot:
         entry = entry.entry
-    return cast("Ask[object]", entry) if isinstance(entry, Ask) else None
+    return entry if isinstance(entry, Ask) else None  # pyright: ignore[reportUnknownVariableType]
 
 
 def message_of(entry: object) -> object:

@@ -20,7 +20,7 @@ from gc import get_referents
 from typing import Any, Final, TypeVar, cast, final
 
 import trio
-from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_protection
+from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_protection, reschedule
 
 from histrio_kernel.account import Account
 from histrio_kernel.asks import Ask
@@ -29,7 +29,7 @@ from histrio_kernel.contexts import contents_of, same_values
 from histrio_kernel.entries import NO_ENTRY, ask_of, message_of
 from histrio_kernel.errors import Busy, NoMoreMail, Refusal, told
 from histrio_kernel.futures import PENDING, VALUE, Future
-from histrio_kernel.gate import BY_HAND, EXITING, HALTED, HEARD, KILLED, PAUSED, SELECTING, SHUT, Tracked
+from histrio_kernel.gate import BY_HAND, EXITING, HALTED, HEARD, IDLE, KILLED, PAUSED, RUNNING, SELECTING, SHUT, Tracked
 from histrio_kernel.inbox import Selection
 from histrio_kernel.interrupt import Interrupt, Interrupted
 from histrio_kernel.over import Over
@@ -37,7 +37,7 @@ from histrio_kernel.parking import again
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
 
-__all__ = ["call_hook", "select", "serve"]
+__all__ = ["Intake", "call_hook", "select", "serve"]
 
 T = TypeVar("T")
 
@@ -357,3 +357,84 @@ async def select(
     if turn.engine.signals.heard:
         turn.engine.signals.emit(inbox.path, Kind.RECEIVE, message_of(entry))
     return entry
+
+
+@final
+class Intake:
+    """Takes whatever comes into the inbox of a `run()`, and can be told that something else has come (A12).
+
+    What `select` does of any message, for a behaviour that does nothing else: it waits as any worker does that has no work,
+    so a message costs what it costs an actor with handlers. An ask that was taken is answered by whoever took it; if it never
+    is, by the end of the actor.
+
+    Attributes:
+        is_nudged: whether something else has come; whoever looks after it sets it back.
+    """
+
+    __slots__ = ("_worker", "is_nudged")
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker: Final = worker
+        self.is_nudged = False
+
+    @enable_ki_protection
+    def nudge(self) -> None:
+        """Something else has come: who waits in `next` gets `NO_ENTRY`."""
+        self.is_nudged = True
+        worker = self._worker
+        turn = worker.turn
+        if worker.state is IDLE:
+            turn.take()
+            turn.idle.remove(worker)
+            worker.state = RUNNING
+            reschedule(worker.task)
+
+    @enable_ki_protection
+    async def next(self) -> object:
+        """The next entry, or `NO_ENTRY` if there is none and this is nudged.
+
+        Raises:
+            NoMoreMail: intake is closed, and nothing waits.
+        """
+        worker = self._worker
+        turn = worker.turn
+        inbox = turn.inbox
+        if worker.delivery is not None and turn.account is not None:
+            _finish(worker, turn.account)  # who asks for the next message has handled the last one
+        while True:
+            if turn.gate & PAUSED:
+                await turn.owner.boundary()
+            if turn.gate & HALTED:
+                raise NoMoreMail
+            while inbox.queue:
+                entry = inbox.open_entry(inbox.queue.popleft())
+                if inbox.line:
+                    inbox.admit()
+                if entry is not NO_ENTRY:
+                    self._take_in_hand(entry)
+                    return entry
+            if inbox.closed is not None:
+                raise NoMoreMail
+            if self.is_nudged:
+                return NO_ENTRY
+            inbox.open_queue()
+            turn.gate &= ~BY_HAND  # a message wakes it, and the end of the actor
+            try:
+                worker.park()
+                turn.release()
+                if worker.is_parked():
+                    turn.idle.append(worker)
+                    await again(worker.request)
+            finally:
+                turn.gate |= BY_HAND
+
+    def _take_in_hand(self, entry: object) -> None:
+        worker = self._worker
+        turn = worker.turn
+        ask, account = ask_of(entry), turn.account
+        if ask is not None:
+            turn.owe(ask)
+        if ask is None or (account is not None and account.steps is not None):
+            _begin(worker, turn.owner.open_account(), entry)
+        if turn.gate & HEARD:
+            turn.engine.signals.emit(turn.inbox.path, Kind.RECEIVE, message_of(entry))

@@ -439,7 +439,7 @@ class Inbox:
             entry = entry.entry
         ask = ask_of(entry)
         if ask is not None:
-            if ask.is_done:
+            if ask._state != PENDING:
                 self.withdrawn -= 1
                 return NO_ENTRY
             ask.begun = True

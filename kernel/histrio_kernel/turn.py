@@ -262,10 +262,12 @@ class Turn:
 
     def owe(self, ask: Ask[object]) -> None:
         """A handler has taken `ask` in hand; if it is never answered, the end of the actor answers it (A10)."""
-        owed = self.owed = self.owed if self.owed is not None else {}
-        if len(owed) & (len(owed) - 1) == 0:  # at every power of two, so that a long behaviour does not grow
+        owed = self.owed
+        if owed is None:
+            owed = self.owed = {}
+        elif not len(owed) & (len(owed) - 1):  # at every power of two, so that a long behaviour does not grow
             for one in tuple(owed):
-                if one.is_done:
+                if one._state:
                     del owed[one]
         owed[ask] = None
 

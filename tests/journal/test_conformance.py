@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import attrs
+import msgspec
 import pytest
 import trio
 from tests.journal.keepers import in_a_log, in_memory, in_sqlite
@@ -106,7 +107,7 @@ class Bent:
 
 def parts(batch: Batch) -> Sequence[Batch]:
     """Each record by itself, and then the rest."""
-    return [*(Batch(records=[record]) for record in batch.records), attrs.evolve(batch, records=())]
+    return [*(Batch(records=[record]) for record in batch.records), msgspec.structs.replace(batch, records=())]
 
 
 def without(change: Callable[[Batch], Batch]) -> Callable[[Batch], Sequence[Batch]]:
@@ -116,22 +117,30 @@ def without(change: Callable[[Batch], Batch]) -> Callable[[Batch], Sequence[Batc
 
 def by_their_names(batch: Batch) -> Sequence[Batch]:
     """Forgets those, too, whose names only begin alike."""
-    return [attrs.evolve(batch, forget=[*batch.forget, *(f"{path}b" for path in batch.forget)])]
+    return [msgspec.structs.replace(batch, forget=[*batch.forget, *(f"{path}b" for path in batch.forget)])]
 
 
 MISTAKES: dict[str, Callable[[Stored], Bent]] = {
     "a batch in parts": lambda stored: Bent(MemoryJournal(stored), parts),
-    "no roll-up": lambda stored: Bent(MemoryJournal(stored), without(lambda batch: attrs.evolve(batch, keep_from=()))),
+    "no roll-up": lambda stored: Bent(
+        MemoryJournal(stored), without(lambda batch: msgspec.structs.replace(batch, keep_from=()))
+    ),
     "nobody is forgotten": lambda stored: Bent(
-        MemoryJournal(stored), without(lambda batch: attrs.evolve(batch, forget=()))
+        MemoryJournal(stored), without(lambda batch: msgspec.structs.replace(batch, forget=()))
     ),
     "too many are forgotten": lambda stored: Bent(MemoryJournal(stored), by_their_names),
-    "mail stays": lambda stored: Bent(MemoryJournal(stored), without(lambda batch: attrs.evolve(batch, took=()))),
-    "mail is lost": lambda stored: Bent(MemoryJournal(stored), without(lambda batch: attrs.evolve(batch, sends=()))),
-    "dead letters are lost": lambda stored: Bent(
-        MemoryJournal(stored), without(lambda batch: attrs.evolve(batch, dead=()))
+    "mail stays": lambda stored: Bent(
+        MemoryJournal(stored), without(lambda batch: msgspec.structs.replace(batch, took=()))
     ),
-    "rows are lost": lambda stored: Bent(MemoryJournal(stored), without(lambda batch: attrs.evolve(batch, actors=()))),
+    "mail is lost": lambda stored: Bent(
+        MemoryJournal(stored), without(lambda batch: msgspec.structs.replace(batch, sends=()))
+    ),
+    "dead letters are lost": lambda stored: Bent(
+        MemoryJournal(stored), without(lambda batch: msgspec.structs.replace(batch, dead=()))
+    ),
+    "rows are lost": lambda stored: Bent(
+        MemoryJournal(stored), without(lambda batch: msgspec.structs.replace(batch, actors=()))
+    ),
     "mail in another order": lambda stored: Bent(MemoryJournal(stored), bend_mail=lambda mail: mail[::-1]),
     "no word of a conflict": lambda stored: Bent(MemoryJournal(stored), swallow=True),
     "another each time": lambda stored: Bent(MemoryJournal(stored), another_each_time=True),

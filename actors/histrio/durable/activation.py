@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol, final
+from typing import Any, Final, Protocol, final
 
 import trio
 from outcome import Error, Outcome, Value
@@ -73,7 +73,7 @@ class Activation(Holder):
         scope: the number of the record that began it, not counting those that tell of crashes.
         record: that record.
         made: how many futures it has made.
-        patches: what it was told of changes of its code, by their names.
+        patches: what it was told of changes of its code, by their names; None if it never asked.
         waits_for: what it waits for now, or did last; None before.
         outcome: what its handler returned or raised; None before, and if it was ended.
 
@@ -114,11 +114,11 @@ class Activation(Holder):
     ) -> None:
         self.scope: Final = scope
         self.record: Final = record
-        self.patches: Final[dict[str, bool]] = {}
+        self.patches: dict[str, bool] | None = None
         self.waits_for: Future[object] | None = None
         self.made = 0
         self.outcome: Outcome[object] | None = None
-        self.request = request(self.abort)
+        self.request: Any = None  # made when it waits: most never do
         self.life: Final = life
         self._body = body
         self._task: Task | None = None
@@ -198,6 +198,8 @@ class Activation(Holder):
                 "again. A durable handler waits for what it began itself: self.io(ref.ask, message), self.sleep(5), or the "
                 "ask of a durable ref"
             )
+        if self.request is None:
+            self.request = request(self.abort)
         self.waits_for = future
         future._attach(self)
         self.life.waits()

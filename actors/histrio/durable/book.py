@@ -21,7 +21,9 @@ __all__ = ["BEAT", "Book"]
 BEAT: Final = "beat "
 """What the key of a record begins with by which an effect says how far it is."""
 
-_OF_CRASHES: Final = frozenset({Kind.RESTART, Kind.CRASH})
+_CONTROL: Final = Kind.CONTROL
+_RESTART: Final = Kind.RESTART
+_CRASH: Final = Kind.CRASH
 
 
 @final
@@ -118,12 +120,13 @@ class Book:
         """The next record."""
         self.seq += 1
         self.counts(kind, key)
-        digest = digest_of(payload)
-        return Record(self.path, self.seq, self.incarnation, kind, key, payload, self._now(), scope, cause, digest)
+        return Record(
+            self.path, self.seq, self.incarnation, kind, key, payload, self._now(), scope, cause, digest_of(payload)
+        )
 
     def counts(self, kind: Kind, key: str) -> None:
         """One record more. Beats are not counted either: an attempt that is begun again gives its own."""
-        if kind not in _OF_CRASHES and not (kind is Kind.CONTROL and key.startswith(BEAT)):
+        if kind is not _RESTART and kind is not _CRASH and not (kind is _CONTROL and key.startswith(BEAT)):
             self.count += 1
 
     def back_to(self, record: Record, scope: int) -> None:

@@ -8,11 +8,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Final, NoReturn, Protocol, cast
+from typing import Final, NoReturn, Protocol
 
 import attrs
 import trio
@@ -39,9 +40,13 @@ from histrio.durable.recorded import Recorded
 from histrio.durable.stored import encode
 from histrio.durable.work import Attempts, EffectOf
 from histrio.messages import Envelope
-from histrio.taking import anything, take
+from histrio.ref import Ref
+from histrio.taking import take
+from histrio_kernel.cell import Cell
 from histrio_kernel.driver import Driver
+from histrio_kernel.entries import NO_ENTRY, ask_of, message_of
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, NoMoreMail, Reason
+from histrio_kernel.handling import Intake
 from histrio_kernel.interrupt import Interrupt, Interrupted
 from histrio_kernel.journal.cursor import NonDeterminism
 from histrio_kernel.journal.errors import JournalDamaged, Undecodable
@@ -109,6 +114,7 @@ class Host(Actor[object]):
         self._beginning: Final = beginning
         self.life: Life | None = None
         self.arrivals: Final = Arrivals()
+        self._intake: Intake | None = None
         self._interrupt: Final = Interrupt()
         self._is_inboxs_turn = False
         self.began: Final = trio.Event()
@@ -126,13 +132,20 @@ class Host(Actor[object]):
         self._running: Final[dict[str, trio.CancelScope]] = {}
         """What runs for the actor, by the ids of its futures."""
         self._nursery: trio.Nursery | None = None
+        self._cell: Cell
+        self._wall: Callable[[], float]
+        self._address: Ref[object] | None = None
         tree.lives(self)
 
     # -- what the system's actor does --------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Live, until the actor ends or is to stop."""
-        cell_of(self, "run").turn.holds_long = True  # as long as a commit takes, which is no handler's fault
+        self._cell = cell = cell_of(self, "run")
+        cell.turn.holds_long = True  # as long as a commit takes, which is no handler's fault
+        assert cell.host is not None
+        self._intake = Intake(cell.host)
+        self._wall, self._address = self._driver.wall, self.ref
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
@@ -189,7 +202,9 @@ class Host(Actor[object]):
     def put(self, item: Done | Beat | Transact | Letter) -> None:
         """Something has come to the actor."""
         self.arrivals.put(item)
-        self._interrupt.set()
+        if self._intake is not None:
+            self._intake.nudge()
+            self._interrupt.set()
 
     async def next(self, *, mail: bool, go: bool) -> Item:
         """The next input; without *mail*, nothing that is new. Letters and the inbox take turns. With *go*, that is it if
@@ -198,28 +213,34 @@ class Host(Actor[object]):
         Raises:
             NoMoreMail: the actor is to stop.
         """
-        arrivals, cell = self.arrivals, cell_of(self, "next")
+        arrivals, inbox, intake = self.arrivals, self._cell.inbox, self._intake
+        assert intake is not None
         while True:
             if arrivals.ended:
                 return arrivals.ended.popleft()
             self._is_inboxs_turn = not self._is_inboxs_turn
-            if mail and arrivals.letters and not (self._is_inboxs_turn and cell.inbox.queue):
+            if mail and arrivals.letters and not (self._is_inboxs_turn and inbox.queue):
                 return arrivals.letters.popleft()
-            if go and not cell.inbox.queue and cell.inbox.closed is None:
+            if go and not inbox.queue and inbox.closed is None:
                 return Go()
-            self._interrupt.is_set = False
-            try:
-                entry = await take(
-                    cell, "next", anything if mail else _nothing, drops=False, envelope=True, interrupt=self._interrupt
-                )
-                return Told(cast("Envelope[object]", entry))
-            except Interrupted:
-                pass
+            intake.is_nudged = self._interrupt.is_set = False
+            if mail:
+                entry = await intake.next()
+                if entry is not NO_ENTRY:
+                    return Told(Envelope(message_of(entry), ask_of(entry)))
+            else:
+                with contextlib.suppress(Interrupted):
+                    await take(self._cell, "next", _nothing, drops=False, envelope=True, interrupt=self._interrupt)
+
+    @property
+    def address(self) -> Ref[object] | None:
+        """Where it takes mail; None if it does not."""
+        return None if self._address is None or self._cell.inbox.closed is not None else self._address
 
     @property
     def is_to_stop(self) -> bool:
         """Whether nothing more is to begin in this process."""
-        return cell_of(self, "is_to_stop").inbox.closed is not None
+        return self._cell.inbox.closed is not None
 
     def whose_outcome_came(self) -> Collection[str]:
         """The futures whose outcome has come, or is about to be made."""
@@ -280,7 +301,7 @@ class Host(Actor[object]):
 
     def now(self) -> float:
         """The time of day."""
-        return self._driver.wall()
+        return self._wall()
 
     def dereference(self, path: str) -> object:
         """The ref of a path."""
@@ -307,17 +328,18 @@ class Host(Actor[object]):
 
     def goes_on_here(self) -> None:
         """The life goes on in the task that calls: what it waits for in the inbox is brought there."""
-        host = cell_of(self, "run").host
-        assert host is not None
-        host.moves_here()
+        assert self._cell.host is not None
+        self._cell.host.moves_here()
 
     async def commit(self, draft: Draft, incarnation: int) -> None:
         """Store a step, then let its messages go. Not cancelled."""
         if draft.records or draft.took or draft.dead:
             batch = self._batch(draft, incarnation)
             await self._tree.journal.commit(batch)
-            self._tree.committed(batch)
-        self.began.set()
+            if batch.actors or batch.sends:
+                self._tree.committed(batch)
+        if not self.began.is_set():
+            self.began.set()
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
         """Store a record whose payload is what `call` returns, in one transaction with what it does."""
@@ -328,6 +350,8 @@ class Host(Actor[object]):
     def _batch(self, draft: Draft, incarnation: int) -> Batch:
         assert self.life is not None
         assert self.life.beginning is not None, self._path
+        if self.life.beginning is self._stored and draft.adds_records_only:
+            return Batch(records=draft.records)
         rows = [row_of(path, beginning) for path, beginning in draft.begins]
         if self.life.beginning is not self._stored or draft.state == "ended":
             self._stored = self.life.beginning

@@ -39,7 +39,7 @@ class Inputs(Deeds):
     def recorded(self, item: Item) -> Record | None:
         """The record of an input; None if it says nothing any more."""
         draft = self.book.draft
-        match item:
+        match item:  # the most common first
             case Told(envelope):
                 try:
                     payload = encode(envelope.message)

@@ -18,6 +18,7 @@ Invariant: between two steps no handler runs, and everything that has left the a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast, final
 
@@ -88,10 +89,12 @@ class Life(Inputs):
         self.behaviour: Behaviour | None = None
         self.beginning: Beginning | None = None
         self._began_at = self._first_scope = 0  # the `seq` and the scope of the beginning
+        self._look_from = sys.maxsize
+        """How many records since then are worth a look."""
         self._has_warned = False
         self._known: Final[dict[str, Outcome[object]]] = {}
         """Outcomes in the journal of futures that others wait for still, since who was told of them first has failed."""
-        self._runner: Final = Runner(self.path, host.goes_on_here)
+        self._runner: Final = Runner(self.path, host.goes_on_here, self._is_halted)
         self.activations: Final[dict[int, Activation]] = {}
         self._failed: tuple[Activation, Exception] | None = None
         self._next_self: tuple[Activation, ContinueAs[*tuple[object, ...]]] | None = None
@@ -139,7 +142,7 @@ class Life(Inputs):
             if cursor.is_last_and_early:  # its step is not stored: it is made now
                 record = book.take_input()
                 book.cursor, lived = None, record.kind is not Kind.START
-                await self._from(record, None)
+                await self._follow(await self._make(record, None))
                 break
             await self._step_again(cursor)
         book.cursor = None
@@ -164,7 +167,8 @@ class Life(Inputs):
         crash = cursor.take_crash()
         if crash is None:
             self._apply(record)
-            await self._interrupt(record)
+            if self.course is not None:
+                await self._interrupt(record, self.course)
         else:
             await self._without(record, crash)
         await self._run_ready()
@@ -179,24 +183,31 @@ class Life(Inputs):
         """One input, and all that follows from it, in one batch."""
         record = await self.transacted(item) if isinstance(item, Transact) else self.recorded(item)
         if record is not None:
-            await self._from(record, item.envelope if isinstance(item, Told) else None)
-            await self._look_at_the_length()
+            following = await self._make(record, item.envelope if isinstance(item, Told) else None)
+            if following is not None:
+                await self._follow(following)
+            if self.book.seq - self._began_at + 1 >= self._look_from and self.result is None:
+                await self._look_at_the_length()
 
-    async def _from(self, record: Record, envelope: Envelope[object] | None) -> None:
-        """All that follows from an input, which is in the draft, or in the journal already: a step, or one life after another."""
-        following = await self._make(record, envelope)
+    async def _follow(self, following: Record | None) -> None:
+        """One life after another, by the record that it begins with, which is in the journal."""
         while following is not None and self.result is None:
             if self.host.is_to_stop:
                 raise NoMoreMail
             following = await self._make(following, None)
 
     async def _make(self, record: Record, envelope: Envelope[object] | None) -> Record | None:
-        """A step. What it returns is the beginning of another life, which is in the journal, and whose step is the next."""
+        """The step of an input, which is in the draft, or in the journal already. What it returns is the beginning of another
+        life, which is in the journal, and whose step is the next.
+        """
         first_scope = self._first_scope
         self._apply(record, envelope)
-        await self._interrupt(record)
+        if self.course is not None:
+            await self._interrupt(record, self.course)
         scope, took = self.book.scope, self.book.draft.took
-        await self._run_ready()
+        await self._runner.run()
+        if self.book.broken is not None:
+            raise self.book.broken
         following, is_own_step = None, record.kind is Kind.TRANSITION
         while self._next_self is not None and self._failed is None and following is None:
             following = await self._go_on_as_another(is_own_step=is_own_step)
@@ -217,8 +228,9 @@ class Life(Inputs):
         await self.host.commit(draft, self.book.incarnation)
         if self.course is not None:
             self.host.announce(self.course.standing)
-        for path, _ in draft.begins:
-            await self.host.begin_child(path)
+        if draft.begins:
+            for path, _ in draft.begins:
+                await self.host.begin_child(path)
         for call in draft.after:
             call()
 
@@ -232,7 +244,8 @@ class Life(Inputs):
         activation, error = self._failed
         if record.kind is Kind.START and not is_early(record):
             raise BeginningFailed(error)
-        self.book.draft = draft = Draft(took=took)
+        self.book.draft = draft = Draft()
+        draft.took = took
         self.book.back_to(record, scope)
         if not is_early(record):
             draft.records.append(record)
@@ -271,9 +284,13 @@ class Life(Inputs):
         if failed == first_scope or record.kind in BEGINNINGS:
             self.result_wanted = Error(failure)
 
+    def _is_halted(self) -> bool:
+        """Whether no handler is to go on."""
+        return self._failed is not None or self.book.broken is not None
+
     async def _run_ready(self) -> None:
         """Let the handlers go on whose waits are over, until all wait, or one has failed."""
-        await self._runner.run(lambda: self._failed is not None or self.book.broken is not None)
+        await self._runner.run()
         if self.book.broken is not None:
             raise self.book.broken
 
@@ -286,8 +303,7 @@ class Life(Inputs):
             PastTooLong: there are `records_max` records.
         """
         behaviour, length = self.behaviour, self.book.seq - self._began_at + 1
-        if behaviour is None or self.result is not None:
-            return
+        assert behaviour is not None
         is_quiet = not self.activations and not self.futures and (self.course is None or self.course.is_quiet)
         if behaviour.snapshot_every and length >= behaviour.snapshot_every and is_quiet and self.host.takes_snapshots:
             await self._roll_up(behaviour)
@@ -370,16 +386,14 @@ class Life(Inputs):
             self.owes(record, scope, envelope)
             course.order(scope, cast(Order, decode(record.payload, self.host.dereference)))
 
-    async def _interrupt(self, record: Record) -> None:
+    async def _interrupt(self, record: Record, course: Course) -> None:
         """Cancel what a process is not to do any more, and let it go on without."""
-        if self.course is None:
-            return
-        self.course.look()
-        activation = self.course.interrupted()
+        course.look()
+        activation = course.interrupted()
         if activation is not None:
             del self.activations[activation.scope]
             await self._runner.kill(activation)
-        body = self.course.after()
+        body = course.after()
         if body is not None:
             self._activate(self.book.scope, record, body)
 
@@ -396,6 +410,7 @@ class Life(Inputs):
         self.born.update(beginning.born)
         self.book.count = scope = beginning.count + 1
         self._began_at, self._first_scope = record.seq, scope
+        self._look_from = min(behaviour.snapshot_every or sys.maxsize, behaviour.records_warn, behaviour.records_max)
         if isinstance(behaviour, DurableProcess):
             process = cast(AnyProcess, behaviour)
             checkpoint = cast(Checkpoint, beginning.snapshot) if beginning.has_snapshot else None

@@ -30,12 +30,6 @@ from histrio_kernel.parking import RaiseCancel, again, request
 __all__ = ["Runner"]
 
 
-@types.coroutine
-def _begin(activation: Activation) -> Generator[Activation, None, None]:
-    """Have whoever drives the life run a handler, until it waits or ends."""
-    yield activation
-
-
 @final
 class Runner:
     """Who runs, and who can go on.
@@ -43,14 +37,16 @@ class Runner:
     Args:
         path: of the actor.
         goes_on_here: called in each task that the life goes on in.
+        is_halted: says that no handler is to go on.
     """
 
     _life: Coroutine[Any, Any, None]
     _base: Context
     _nursery: trio.Nursery
 
-    def __init__(self, path: str, goes_on_here: Callable[[], None]) -> None:
+    def __init__(self, path: str, goes_on_here: Callable[[], None], is_halted: Callable[[], bool]) -> None:
         self._path: Final = path
+        self._is_halted: Final = is_halted
         self._goes_on_here: Final = goes_on_here
         self._ready: Final[deque[Activation]] = deque()
         self._idle: Final[list[_Driver]] = []
@@ -106,16 +102,17 @@ class Runner:
         activation.kill()
         await self._rest()
 
-    async def run(self, is_over: Callable[[], bool]) -> None:
-        """Let those go on who can, until all wait, or it is over."""
-        while self._ready and not is_over():
+    @types.coroutine
+    def run(self) -> Generator[Any, Any, None]:
+        """Let those go on who can, until all wait, or are halted."""
+        while self._ready and not self._is_halted():
             activation = self._ready.popleft()
             if activation.has_begun:
                 self._runs = True
                 activation.go_on()
-                await self._rest()
+                yield from self._rest()
             else:
-                await _begin(activation)
+                yield activation  # to whoever drives the life: it runs the handler until that waits or ends
 
     def _rests(self) -> None:
         self._runs = False
@@ -211,7 +208,8 @@ class _Driver:
 
     def is_unchanged(self) -> bool:
         """Whether no handler has set a context variable."""
-        return same_values(copy_context(), self._base)
+        context, base = copy_context(), self._base
+        return (not len(context) and not len(base)) or same_values(context, base)
 
     def wake(self) -> None:
         """The life is this one's to drive."""

@@ -115,7 +115,8 @@ class DurableTree:
         Raises:
             ActorStopped: none lives there.
         """
-        found = self.system.ref_at(path)
+        host = self._hosts.get(path)
+        found = None if host is None else host.address or self.system.ref_at(path)
         if found is None or not self.is_live(path):
             raise stopped(path)
         return found

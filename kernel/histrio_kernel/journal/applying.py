@@ -77,9 +77,12 @@ def prepared(batch: Batch) -> Batch:
     """
     if batch.transact is not None and not 0 <= batch.transact[0] < len(batch.records):
         raise ValueError(f"transact is for record {batch.transact[0]} of a batch that has {len(batch.records)}")
-    if all(record.digest and record.is_whole for record in batch.records):
+    for record in batch.records:
+        if record.digest != digest_of(record.payload):
+            break
+    else:
         return batch
-    return attrs.evolve(batch, records=[_with_digest(record) for record in batch.records])
+    return msgspec.structs.replace(batch, records=[_with_digest(record) for record in batch.records])
 
 
 def _with_digest(record: Record) -> Record:

@@ -26,6 +26,7 @@ from histrio_kernel.bounds import bound
 from histrio_kernel.journal.decoding import Decoding
 from histrio_kernel.journal.encoding import Encoding
 from histrio_kernel.journal.errors import JournalTooNew, Undecodable, Unencodable
+from histrio_kernel.journal.flat import NOT_FLAT, arrays_of, value_of
 from histrio_kernel.journal.record import FORMAT
 from histrio_kernel.journal.refs import register_ref
 from histrio_kernel.journal.showing import text_of
@@ -35,6 +36,8 @@ __all__ = ["decode", "encode", "register_ref", "register_upcaster", "shown"]
 
 _BYTES_MAX: Final = bound("journal_payload_bytes_max")
 _SHOWN_MAX: Final = 200
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder().decode
 
 
 def encode(value: object, *, lasting: bool = False) -> bytes:
@@ -47,7 +50,8 @@ def encode(value: object, *, lasting: bool = False) -> bytes:
     Raises:
         Unencodable: something in it cannot be stored; the text names the field, and what to do.
     """
-    data = msgspec.msgpack.encode((FORMAT, Encoding(lasting=lasting).of(value)))
+    arrays = arrays_of(value)
+    data = _pack((FORMAT, Encoding(lasting=lasting).of(value) if arrays is NOT_FLAT else arrays))
     if len(data) > _BYTES_MAX:
         raise Unencodable(
             f"{type(value).__qualname__}: {len(data):,} bytes are more than journal_payload_bytes_max ({_BYTES_MAX:,}); keep"
@@ -64,7 +68,9 @@ def decode(data: bytes, refs: Callable[[str], object] | None = None) -> object:
         JournalTooNew: they are of a newer format.
     """
     try:
-        return Decoding(refs).of(_unpacked(data))
+        arrays = _unpacked(data)
+        value = value_of(arrays)
+        return Decoding(refs).of(arrays) if value is NOT_FLAT else value
     except (Undecodable, JournalTooNew):
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
@@ -86,7 +92,7 @@ def shown(data: bytes, limit: int = _SHOWN_MAX) -> str:
 
 def _unpacked(data: bytes) -> object:
     try:
-        unpacked: object = msgspec.msgpack.decode(data)
+        unpacked: object = _unpack(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Undecodable(f"these {len(data):,} bytes are no value of a journal: {error}") from error
     parts = cast("list[object]", unpacked) if isinstance(unpacked, list) else []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
-__all__ = ["lasts", "path_of", "register_ref"]
+__all__ = ["is_ref", "lasts", "path_of", "register_ref"]
 
 R = TypeVar("R")
 
@@ -29,6 +29,11 @@ def register_ref(kind: type[R], path: Callable[[R], str], *, lasts: bool) -> Non
     _PATH_OF[kind] = path
     if lasts:
         _LASTING.add(kind)
+
+
+def is_ref(kind: type[object]) -> bool:
+    """Whether its objects are stored as paths."""
+    return kind in _PATH_OF
 
 
 def lasts(ref: object) -> bool:

@@ -27,6 +27,7 @@ __all__ = [
     "class_at",
     "extra_of",
     "fields_of",
+    "has_no_extra",
     "is_bare",
     "is_named_tuple",
     "name_of",
@@ -128,6 +129,11 @@ def extra_of(value: object, fields: Sequence[str]) -> str | None:
         if name not in fields and hasattr(value, name):
             return name
     return None
+
+
+def has_no_extra(kind: type[object]) -> bool:
+    """Whether nothing hangs on its objects but their fields, and what is in their `__dict__` if they have one."""
+    return set(_slots_of(kind)) <= set(fields_of(kind) or ())
 
 
 @_once

@@ -93,7 +93,9 @@ class _Commit(_Work):
     def __init__(self, batch: Batch) -> None:
         super().__init__()
         self.batch: Final = batch
-        self.size: Final = sum(len(record.payload) for record in batch.records)
+        self.size: int = 0
+        for record in batch.records:
+            self.size += len(record.payload)
         self.stored: Sequence[Record] = ()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
+import msgspec
 
 from histrio_kernel.journal.record import Record
 
@@ -77,8 +78,7 @@ class ActorRow:
     bytes: int
 
 
-@attrs.frozen(kw_only=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is stored together or not at all.
 
     Attributes:

@@ -23,7 +23,8 @@ __all__ = ["Tables"]
 _ROW: Final = "path, behaviour, version, state, first_seq, last_seq, incarnation, records, bytes"
 _RECORD: Final = "path, seq, incarnation, kind, key, payload, at, scope, cause, digest"
 _MAIL: Final = "receiver, sender, number, payload, at"
-_KINDS: Final = frozenset(kind.value for kind in Kind)
+_NAMES: Final = {kind: kind.value for kind in Kind}
+_KINDS: Final = frozenset(_NAMES.values())
 _DEAD: Final = "receiver, sender, payload, why, at"
 
 _ROWS_MAX: Final = 64
@@ -187,7 +188,7 @@ def _statement(insert: str, columns: str, rows: int) -> str:
 
 def _columns(record: Record) -> tuple[object, ...]:
     return (
-        record.path, record.seq, record.incarnation, record.kind.value, record.key, record.payload, record.at,
+        record.path, record.seq, record.incarnation, _NAMES[record.kind], record.key, record.payload, record.at,
         record.scope, record.cause, record.digest,
     )  # fmt: skip
 
