@@ -119,11 +119,14 @@ class Combiner(Generic[JobT]):
         """
         assert not job.begun, "a job enters the line once"
         self._line[job] = None
-        if self._led:
-            await self._park(job)
-        else:
+        if not self._led:
             assert len(self._line) == 1, "a line without a leader"
             self._led = True
+        elif job.stays:
+            job.task = trio.lowlevel.current_task()
+            await again(_STAYS)
+        else:
+            await self._park(job)
         if not job.settled:
             await self._lead(job)
         if not job.in_any_order:
@@ -144,10 +147,6 @@ class Combiner(Generic[JobT]):
 
     async def _park(self, job: JobT) -> None:
         """Wait until *job* is over and may be the first of those, or its task is to lead."""
-        job.task = trio.lowlevel.current_task()
-        if job.stays:
-            await again(_STAYS)
-            return
 
         def abort(_: object) -> trio.lowlevel.Abort:
             if job.begun:
@@ -155,6 +154,7 @@ class Combiner(Generic[JobT]):
             del self._line[job]
             return trio.lowlevel.Abort.SUCCEEDED
 
+        job.task = trio.lowlevel.current_task()
         await park(abort)
         assert job.task is None
 

@@ -422,7 +422,7 @@ class Intake:
             try:
                 worker.park()
                 turn.release()
-                if worker.is_parked():
+                if worker.is_parked():  # else the turn came back at once, to wind down
                     turn.idle.append(worker)
                     await again(worker.request)
             finally:

@@ -11,7 +11,7 @@ from histrio.durable.book import BEAT
 from histrio.durable.course import Course
 from histrio.durable.deeds import Deeds
 from histrio.durable.items import Answer, Beat, Begin, Done, Go, Item, Letter, Message, Restarted, Told, Transact
-from histrio.durable.orders import ADVANCE, Order, asker_of
+from histrio.durable.orders import ADVANCE, Order
 from histrio.durable.places import Host
 from histrio.durable.stored import encode, encode_outcome
 from histrio.messages import Envelope
@@ -102,9 +102,8 @@ class Inputs(Deeds):
             return self.book.new(Kind.RECEIVE, sender, payload, cause=cause)
         return self.book.new(Kind.CONTROL, f"{message.word} {sender}".rstrip(), payload, cause=cause)
 
-    def owes(self, record: Record, scope: int, envelope: Envelope[object] | None = None) -> None:
+    def owes(self, asker: str | None, scope: int, envelope: Envelope[object] | None = None) -> None:
         """Remember who waits for an answer of what this step began with."""
-        asker = asker_of(record)
         if asker is not None and "?" in asker:
             self.owed[scope] = asker
         if envelope is not None and envelope.is_ask:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, cast, final
 
 import attrs
@@ -54,7 +55,7 @@ from histrio_kernel.errors import (
     split_cancelled,
     told,
 )
-from histrio_kernel.journal.codec import decode
+from histrio_kernel.journal.codec import decode, is_constant
 from histrio_kernel.journal.cursor import BEGINNINGS, Cursor, is_early
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import Mail
@@ -124,17 +125,28 @@ class Life(Inputs):
     async def _live(self) -> None:
         """Its course, in whatever task that is driven."""
         try:
-            await self._again()
+            item = await self._again()
             while self.result is None:
-                go = self.course is not None and self.course.advance_is_due
-                await self._step(await self.host.next(mail=len(self.activations) < IN_FLIGHT_MAX, go=go))
+                if item is None:
+                    go = self.course is not None and self.course.advance_is_due
+                    item = await self.host.next(mail=len(self.activations) < IN_FLIGHT_MAX, go=go)
+                record = await self.transacted(item) if isinstance(item, Transact) else self.recorded(item)
+                if record is not None:
+                    following = await self._make(record, item.envelope if isinstance(item, Told) else None)
+                    if following is not None:
+                        await self._follow(following)
+                    if self.book.seq - self._began_at + 1 >= self._look_from and self.result is None:
+                        await self._look_at_the_length()
+                if isinstance(item, Restarted):
+                    self._go_on()
+                item = None
         finally:
             self.is_over = True
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
-    async def _again(self) -> None:
-        """The past: the same steps, compared. Then what it had begun, and what has no outcome yet, begins again."""
+    async def _again(self) -> Item | None:
+        """The past: the same steps, compared; and what is to follow it, if it has lived."""
         book, cursor = self.book, self.book.cursor
         assert cursor is not None
         lived = not cursor.is_over
@@ -146,11 +158,11 @@ class Life(Inputs):
                 break
             await self._step_again(cursor)
         book.cursor = None
-        if lived and self.result is None:
-            for path in self.children:
-                await self.host.begin_child(path)
-            await self._step(Restarted(of_process=not self._is_again))
-            self._go_on()
+        if not lived or self.result is not None:
+            return None
+        for path in self.children:
+            await self.host.begin_child(path)
+        return Restarted(of_process=not self._is_again)
 
     def _go_on(self) -> None:
         """What has no outcome yet begins again, unless it runs, or its outcome has come."""
@@ -178,16 +190,6 @@ class Life(Inputs):
             raise cursor.did_something_else(repr(self._next_self[1]))
         self._finish_if_wanted()
         cursor.step_is_over()
-
-    async def _step(self, item: Item) -> None:
-        """One input, and all that follows from it, in one batch."""
-        record = await self.transacted(item) if isinstance(item, Transact) else self.recorded(item)
-        if record is not None:
-            following = await self._make(record, item.envelope if isinstance(item, Told) else None)
-            if following is not None:
-                await self._follow(following)
-            if self.book.seq - self._began_at + 1 >= self._look_from and self.result is None:
-                await self._look_at_the_length()
 
     async def _follow(self, following: Record | None) -> None:
         """One life after another, by the record that it begins with, which is in the journal."""
@@ -228,9 +230,8 @@ class Life(Inputs):
         await self.host.commit(draft, self.book.incarnation)
         if self.course is not None:
             self.host.announce(self.course.standing)
-        if draft.begins:
-            for path, _ in draft.begins:
-                await self.host.begin_child(path)
+        for path, _ in draft.begins:
+            await self.host.begin_child(path)
         for call in draft.after:
             call()
 
@@ -272,7 +273,7 @@ class Life(Inputs):
 
     def _tell_of_crash(self, record: Record, scope: int, failed: int, payload: bytes, first_scope: int) -> None:
         """Whoever asked the handler that failed is told, and whoever sent what the step began with."""
-        self.owes(record, scope)  # it may have been answered in the step that never happened
+        self.owes(asker_of(record), scope)  # it may have been answered in the step that never happened
         error = decode(payload, self.host.dereference)  # so it is the same each time
         failure = ActorFailed(self.path, error if isinstance(error, Exception) else HistrioError(error))
         if self.course is not None:
@@ -349,14 +350,16 @@ class Life(Inputs):
         self.book.begin_step(record)
         scope = self.book.scope
         match record.kind:
+            case Kind.RECEIVE:
+                if envelope is not None and is_constant(envelope.message):
+                    message = envelope.message
+                else:
+                    message = decode(record.payload, self.host.dereference)
+                self.owes(record.key, scope, envelope)
+                assert self.behaviour is not None, record
+                self._activate(scope, record, partial(handle, self.behaviour, message))
             case Kind.START | Kind.TRANSITION:
                 self._begin(record)
-            case Kind.RECEIVE:
-                message = decode(record.payload, self.host.dereference)
-                self.owes(record, scope, envelope)
-                assert self.behaviour is not None, record
-                behaviour = self.behaviour
-                self._activate(scope, record, lambda: handle(behaviour, message))
             case Kind.RESOLVED:
                 future = self.futures.pop(record.key, None)
                 if future is not None:
@@ -383,7 +386,7 @@ class Life(Inputs):
         elif record.key == ADVANCE:
             self._activate(scope, record, course.take(), course.kept)
         else:
-            self.owes(record, scope, envelope)
+            self.owes(asker_of(record), scope, envelope)
             course.order(scope, cast(Order, decode(record.payload, self.host.dereference)))
 
     async def _interrupt(self, record: Record, course: Course) -> None:

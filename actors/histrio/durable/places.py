@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 from histrio.durable.boards import Standing
@@ -142,8 +142,8 @@ class Host(Protocol):
         ...
 
 
-async def handle(behaviour: Behaviour, message: object) -> object:
-    """Have a message handled.
+def handle(behaviour: Behaviour, message: object) -> Awaitable[object]:
+    """Have a message handled, when this is awaited.
 
     Raises:
         Refusal: the class takes no such messages; whoever sent it may have known another one.
@@ -152,4 +152,4 @@ async def handle(behaviour: Behaviour, message: object) -> object:
         function = behaviour.__histrio_handlers__[message.__class__]
     except TypeError as error:
         raise Refusal(f"{type(behaviour).__qualname__} refuses {shown(message)}: {error}") from None
-    return await function(behaviour, message)
+    return function(behaviour, message)

@@ -25,6 +25,7 @@ from trio.lowlevel import Abort, Task, current_task, reschedule
 
 from histrio.durable.activation import Activation
 from histrio_kernel.contexts import same_values
+from histrio_kernel.futures import HOLDERS
 from histrio_kernel.parking import RaiseCancel, again, request
 
 __all__ = ["Runner"]
@@ -147,6 +148,8 @@ class Runner:
         answer: Any = None
         raised: BaseException | None = None
         self._goes_on_here()
+        task = current_task()
+        holder = HOLDERS.get(task)
         while True:
             try:
                 wanted = self._life.send(answer) if raised is None else self._life.throw(raised)
@@ -174,7 +177,8 @@ class Runner:
                 if not driver.is_unchanged():
                     self._hand_over()
                     return
-                self._goes_on_here()
+                if holder is not None:
+                    HOLDERS[task] = holder
 
     def rest(self, driver: _Driver) -> None:
         """It has nothing to do."""

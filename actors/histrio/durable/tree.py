@@ -115,11 +115,12 @@ class DurableTree:
         Raises:
             ActorStopped: none lives there.
         """
-        host = self._hosts.get(path)
-        found = None if host is None else host.address or self.system.ref_at(path)
-        if found is None or not self.is_live(path):
-            raise stopped(path)
-        return found
+        host, row = self._hosts.get(path), self._rows.get(path)
+        if host is not None and row is not None and row.state == "live":
+            found = host.address or self.system.ref_at(path)
+            if found is not None:
+                return found
+        raise stopped(path)
 
     def board_at(self, path: str) -> Board:
         """What there is to see of the durable actor at a path.

@@ -26,13 +26,13 @@ from histrio_kernel.bounds import bound
 from histrio_kernel.journal.decoding import Decoding
 from histrio_kernel.journal.encoding import Encoding
 from histrio_kernel.journal.errors import JournalTooNew, Undecodable, Unencodable
-from histrio_kernel.journal.flat import NOT_FLAT, arrays_of, value_of
+from histrio_kernel.journal.flat import NOT_FLAT, arrays_of, is_constant, value_of
 from histrio_kernel.journal.record import FORMAT
 from histrio_kernel.journal.refs import register_ref
 from histrio_kernel.journal.showing import text_of
 from histrio_kernel.journal.upcasting import register_upcaster
 
-__all__ = ["decode", "encode", "register_ref", "register_upcaster", "shown"]
+__all__ = ["decode", "encode", "is_constant", "register_ref", "register_upcaster", "shown"]
 
 _BYTES_MAX: Final = bound("journal_payload_bytes_max")
 _SHOWN_MAX: Final = 200

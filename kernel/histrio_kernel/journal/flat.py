@@ -17,6 +17,7 @@ import sys
 from functools import lru_cache
 from typing import Any, Final, cast, final
 
+import attrs
 import msgspec
 from outcome import Outcome, Value
 
@@ -33,17 +34,30 @@ _LENGTH_MAX: Final = 1_000
 """Of a text, or bytes; longer ones count towards what a payload may have."""
 
 
+@attrs.frozen
+class _Frozen:
+    """Its `__setattr__` is that of all frozen classes of attrs."""
+
+
+_refuse: Final = _Frozen.__setattr__
+
+
+def _is_frozen_dataclass(kind: type[object]) -> bool:
+    return bool(getattr(getattr(kind, "__dataclass_params__", None), "frozen", False))
+
+
 @final
 class _Shape:
     """What its class makes of an object."""
 
-    __slots__ = ("fields", "has_dict", "keys", "kind", "module", "name", "qualname")
+    __slots__ = ("fields", "has_dict", "is_frozen", "keys", "kind", "module", "name", "qualname")
 
     def __init__(self, kind: type[object], fields: tuple[str, ...]) -> None:
         self.kind: Final = kind
         self.fields: Final = fields
         self.keys: Final = dict.fromkeys(fields).keys()
         self.has_dict: Final = bool(kind.__dictoffset__)
+        self.is_frozen: Final = kind.__setattr__ is _refuse or _is_frozen_dataclass(kind)
         self.name: Final = name_of(kind)
         self.module, _, self.qualname = self.name.partition(":")
 
@@ -76,7 +90,7 @@ def _way_of(name: str) -> tuple[str, str]:
 def _is_plain(value: Any) -> bool:
     kind = value.__class__
     if kind is int:
-        return -(1 << 63) <= value < 1 << 63
+        return -(1 << 63) <= value < 1 << 63  # type: ignore[no-any-return]
     if kind is str:
         return len(value) <= _LENGTH_MAX and value.isascii()
     return value is None or kind is bool or kind is float or (kind is bytes and len(value) <= _LENGTH_MAX)
@@ -104,6 +118,17 @@ def arrays_of(value: Any) -> object:
             return NOT_FLAT
         parts[field] = part
     return [tags.OBJECT, shape.name, version, parts]
+
+
+def is_constant(value: object) -> bool:
+    """Whether it has plain fields only, and a class that refuses to change them: it is as good as what its bytes make."""
+    shape = _shape_of(cast("type[object]", value.__class__))
+    if shape is None or not shape.is_frozen or shape.has_dict:
+        return False
+    for field in shape.fields:  # noqa: SIM110 - a loop is quicker than a generator
+        if not _is_plain(getattr(value, field, NOT_FLAT)):
+            return False
+    return True
 
 
 def value_of(plain: Any) -> object:

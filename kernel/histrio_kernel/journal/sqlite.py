@@ -93,9 +93,10 @@ class _Commit(_Work):
     def __init__(self, batch: Batch) -> None:
         super().__init__()
         self.batch: Final = batch
-        self.size: int = 0
+        size = 0
         for record in batch.records:
-            self.size += len(record.payload)
+            size += len(record.payload)
+        self.size: Final = size
         self.stored: Sequence[Record] = ()
 
 

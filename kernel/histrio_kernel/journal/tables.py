@@ -23,8 +23,7 @@ __all__ = ["Tables"]
 _ROW: Final = "path, behaviour, version, state, first_seq, last_seq, incarnation, records, bytes"
 _RECORD: Final = "path, seq, incarnation, kind, key, payload, at, scope, cause, digest"
 _MAIL: Final = "receiver, sender, number, payload, at"
-_NAMES: Final = {kind: kind.value for kind in Kind}
-_KINDS: Final = frozenset(_NAMES.values())
+_KINDS: Final = frozenset(kind.value for kind in Kind)
 _DEAD: Final = "receiver, sender, payload, why, at"
 
 _ROWS_MAX: Final = 64
@@ -188,7 +187,7 @@ def _statement(insert: str, columns: str, rows: int) -> str:
 
 def _columns(record: Record) -> tuple[object, ...]:
     return (
-        record.path, record.seq, record.incarnation, _NAMES[record.kind], record.key, record.payload, record.at,
+        record.path, record.seq, record.incarnation, record.kind._value_, record.key, record.payload, record.at,
         record.scope, record.cause, record.digest,
     )  # fmt: skip
 
