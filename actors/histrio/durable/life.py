@@ -130,9 +130,10 @@ class Life(Inputs):
                 if item is None:
                     go = self.course is not None and self.course.advance_is_due
                     item = await self.host.next(mail=len(self.activations) < IN_FLIGHT_MAX, go=go)
-                record = await self.transacted(item) if isinstance(item, Transact) else self.recorded(item)
+                envelope = item.envelope if isinstance(item, Told) else None
+                record = self.recorded(item) if not isinstance(item, Transact) else await self.transacted(item)
                 if record is not None:
-                    following = await self._make(record, item.envelope if isinstance(item, Told) else None)
+                    following = await self._make(record, envelope)
                     if following is not None:
                         await self._follow(following)
                     if self.book.seq - self._began_at + 1 >= self._look_from and self.result is None:

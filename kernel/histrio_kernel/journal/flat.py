@@ -122,7 +122,7 @@ def arrays_of(value: Any) -> object:
 
 def is_constant(value: object) -> bool:
     """Whether it has plain fields only, and a class that refuses to change them: it is as good as what its bytes make."""
-    shape = _shape_of(cast("type[object]", value.__class__))
+    shape = _shape_of(value.__class__)  # type: ignore[arg-type]  # mypy takes its `__hash__` for that of an object
     if shape is None or not shape.is_frozen or shape.has_dict:
         return False
     for field in shape.fields:  # noqa: SIM110 - a loop is quicker than a generator

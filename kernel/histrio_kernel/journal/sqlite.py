@@ -105,6 +105,10 @@ class _Close(_Work):
     __slots__ = ()
 
 
+class _OneIsRefused(Exception):
+    """Of a group that was to be stored together."""
+
+
 def open_sqlite(
     path: FilePath, *, lease_s: float = 10.0, readonly: bool = False
 ) -> AbstractAsyncContextManager[SqliteJournal]:
@@ -263,7 +267,8 @@ class SqliteJournal:
         refused: dict[_Commit, BaseException] = {}
         if self._failure is None:
             try:
-                self._transaction(lambda tables: self._write(tables, trip, refused))
+                if not self._store_together(trip):
+                    self._transaction(lambda tables: self._write(tables, trip, refused))
             except Exception as error:
                 self._poisoned(error)
         for job in trip:
@@ -296,8 +301,6 @@ class SqliteJournal:
     def _write(self, tables: Tables, trip: Sequence[_Commit], refused: dict[_Commit, BaseException]) -> None:
         assert self._opened is not None
         connection = self._opened.connection
-        if len(trip) > 1 and all(only_adds(job.batch) for job in trip) and self._write_together(tables, trip):
-            return
         for job in trip:
             connection.execute("SAVEPOINT batch")
             try:
@@ -306,29 +309,33 @@ class SqliteJournal:
                 if _ends_it(error, connection, is_of_effect=error is tables.refused_by):
                     raise
                 refused[job] = error
-                self._go_back(connection, "batch")
+                self._known.clear()
+                connection.execute("ROLLBACK TO batch")
             connection.execute("RELEASE batch")
 
-    def _write_together(self, tables: Tables, trip: Sequence[_Commit]) -> bool:
-        """Store them all in a few steps; False if one of them is refused, and nothing is stored."""
+    def _store_together(self, trip: Sequence[_Commit]) -> bool:
+        """Store them all in a few steps; False if one of them is refused, or has to be by itself, and nothing is stored.
+
+        Without a savepoint, for which SQLite would copy each page before it is changed.
+        """
+        if len(trip) == 1 or not all(only_adds(job.batch) for job in trip):
+            return False
+        try:
+            self._transaction(lambda tables: self._write_together(tables, trip))
+        except _OneIsRefused:
+            return False
+        return True
+
+    def _write_together(self, tables: Tables, trip: Sequence[_Commit]) -> None:
         assert self._opened is not None
-        connection = self._opened.connection
-        connection.execute("SAVEPOINT together")
         try:
             for job, stored in zip(trip, Gathered(tables).store([job.batch for job in trip]), strict=True):
                 job.stored = stored
         except Exception as error:
+            connection = self._opened.connection
             if not isinstance(error, sqlite3.IntegrityError) and _ends_it(error, connection, is_of_effect=False):
                 raise
-            self._go_back(connection, "together")
-            connection.execute("RELEASE together")
-            return False
-        connection.execute("RELEASE together")
-        return True
-
-    def _go_back(self, connection: sqlite3.Connection, savepoint: str) -> None:
-        self._known.clear()
-        connection.execute(f"ROLLBACK TO {savepoint}")
+            raise _OneIsRefused from error
 
     def _poisoned(self, error: Exception) -> JournalFailed:
         """From here on nothing is written any more, and everybody is told why."""

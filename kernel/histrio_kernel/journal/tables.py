@@ -126,7 +126,7 @@ class Tables:
 
     def append(self, records: Sequence[Record]) -> None:
         """Add records."""
-        self._insert("INSERT INTO records", _RECORD, [_columns(record) for record in records])
+        self._insert("INSERT OR FAIL INTO records", _RECORD, [_columns(record) for record in records])
 
     def cut(self, path: str, below: int) -> tuple[int, int]:
         """Remove the records of an actor below that `seq`; how many, and the bytes of their payloads."""
