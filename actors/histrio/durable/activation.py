@@ -139,7 +139,8 @@ class Activation(Holder):
             for future in () if self._keeps else self._unseen:
                 if future.is_owed:
                     await future
-            self.check()
+            if self._refused is not None or self._struck:
+                self.check()
             outcome = Value(value)
         except Exception as error:
             outcome = Error(error)

@@ -22,6 +22,8 @@ BEAT: Final = "beat "
 """What the key of a record begins with by which an effect says how far it is."""
 
 _CONTROL: Final = Kind.CONTROL
+_RECEIVE: Final = Kind.RECEIVE
+_SEND: Final = Kind.SEND
 _RESTART: Final = Kind.RESTART
 _CRASH: Final = Kind.CRASH
 
@@ -105,7 +107,7 @@ class Book:
             NonDeterminism: it did something else.
         """
         if self.cursor is None:
-            record = self.new(kind, key, payload, scope)
+            record = self.new(kind, key, payload, scope, at=self.now)
             self.draft.records.append(record)
             return record
         try:
@@ -116,12 +118,26 @@ class Book:
         self.counts(kind, key)
         return record
 
-    def new(self, kind: Kind, key: str, payload: bytes, scope: int = 0, cause: str = "") -> Record:
-        """The next record."""
+    def new(
+        self, kind: Kind, key: str, payload: bytes, scope: int = 0, cause: str = "", at: float | None = None
+    ) -> Record:
+        """The next record; of now, or of that time: all that a step does has the time of its input."""
         self.seq += 1
-        self.counts(kind, key)
+        if kind is _RECEIVE or kind is _SEND:
+            self.count += 1
+        else:
+            self.counts(kind, key)
         return Record(
-            self.path, self.seq, self.incarnation, kind, key, payload, self._now(), scope, cause, digest_of(payload)
+            self.path,
+            self.seq,
+            self.incarnation,
+            kind,
+            key,
+            payload,
+            self._now() if at is None else at,
+            scope,
+            cause,
+            digest_of(payload),
         )
 
     def counts(self, kind: Kind, key: str) -> None:

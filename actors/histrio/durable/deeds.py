@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, cast
 
 from outcome import Error, Outcome, Value
@@ -185,7 +186,7 @@ class Deeds:
 
     def _post(self, to: str, number: int, what: Message | Answer) -> None:
         if self.book.cursor is None:
-            self.book.draft.sends.append(Mail(to, self.path, number, encode(what), self.host.now()))
+            self.book.draft.sends.append(Mail(to, self.path, number, encode(what), self.book.now))
 
     def answer(self, scope: int, outcome: Outcome[object]) -> bool:
         """What the handler returned or refused goes to whoever asked; False if nobody did."""
@@ -197,7 +198,7 @@ class Deeds:
         if sender:
             self._post(sender, record.seq, Answer(future, outcome))
         else:
-            self.after_commit(lambda: self._reply(scope, outcome))
+            self.after_commit(partial(self._reply, scope, outcome))
         return True
 
     def _reply(self, scope: int, outcome: Outcome[object]) -> None:
@@ -205,10 +206,9 @@ class Deeds:
         envelope = self.envelopes.pop(scope, None)
         if envelope is None:
             return
-        if isinstance(outcome, Error):
-            error = outcome.error
-            assert isinstance(error, Exception), error
-            envelope.fail(error)
+        if type(outcome) is Value:
+            envelope.reply(cast(object, outcome.value))
         else:
-            assert isinstance(outcome, Value)
-            envelope.reply(outcome.value)
+            assert isinstance(outcome, Error)
+            assert isinstance(outcome.error, Exception), outcome
+            envelope.fail(outcome.error)

@@ -218,7 +218,8 @@ class Life(Inputs):
         failed = None
         if self._failed is not None:
             failed = self._crash(record, scope, took, first_scope)
-        self._finish_if_wanted()
+        if self.result_wanted is not None:
+            self._finish_if_wanted()
         await self._commit()
         if failed is not None and self.result is None:
             raise failed

@@ -106,8 +106,9 @@ class Runner:
     @types.coroutine
     def run(self) -> Generator[Any, Any, None]:
         """Let those go on who can, until all wait, or are halted."""
-        while self._ready and not self._is_halted():
-            activation = self._ready.popleft()
+        ready = self._ready
+        while ready and not self._is_halted():
+            activation = ready.popleft()
             if activation.has_begun:
                 self._runs = True
                 activation.go_on()

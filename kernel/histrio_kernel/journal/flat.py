@@ -98,13 +98,13 @@ def _is_plain(value: Any) -> bool:
 
 def arrays_of(value: Any) -> object:
     """What is to be packed for that value; `NOT_FLAT` if it is none of those."""
-    if _is_plain(value):
-        return cast(object, value)
     kind = value.__class__
     if kind is Value:
         return [tags.VALUE, value.value] if _is_plain(value.value) else NOT_FLAT
     shape = _shape_of(kind)
-    if shape is None or not shape.is_there() or is_ref(kind):
+    if shape is None:
+        return value if _is_plain(value) else NOT_FLAT
+    if not shape.is_there() or is_ref(kind):
         return NOT_FLAT
     if shape.has_dict and value.__dict__.keys() != shape.keys:
         return NOT_FLAT

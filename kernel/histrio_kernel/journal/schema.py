@@ -40,7 +40,7 @@ _TABLES: Final = (
     """CREATE TABLE records (
         path TEXT NOT NULL, seq INTEGER NOT NULL, incarnation INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
         payload BLOB NOT NULL, at REAL NOT NULL, scope INTEGER NOT NULL, cause TEXT NOT NULL, digest BLOB NOT NULL,
-        PRIMARY KEY (path, seq)) WITHOUT ROWID""",
+        PRIMARY KEY (path, seq))""",
     """CREATE TABLE actors (
         path TEXT NOT NULL PRIMARY KEY, behaviour TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
         first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, incarnation INTEGER NOT NULL, records INTEGER NOT NULL,
