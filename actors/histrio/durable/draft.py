@@ -39,7 +39,6 @@ class Draft:
         self.state = "live"
         self.after: list[Callable[[], None]] = []
 
-    @property
     def adds_records_only(self) -> bool:
         """Whether all of it is a few records of an actor that lives on."""
         return not (self.sends or self.took or self.dead or self.keep_from or self.begins or self.state == "ended")

@@ -352,7 +352,7 @@ class Host(Actor[object]):
     def _batch(self, draft: Draft, incarnation: int) -> Batch:
         assert self.life is not None
         assert self.life.beginning is not None, self._path
-        if self.life.beginning is self._stored and draft.adds_records_only:
+        if self.life.beginning is self._stored and draft.adds_records_only():
             return Batch(records=draft.records)
         rows = [row_of(path, beginning) for path, beginning in draft.begins]
         if self.life.beginning is not self._stored or draft.state == "ended":

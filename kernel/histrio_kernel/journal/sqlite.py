@@ -182,7 +182,8 @@ class SqliteJournal:
     async def commit(self, batch: Batch) -> Sequence[Record]:
         """Store a batch; see `Journal.commit`."""
         job = _Commit(prepared(batch))
-        self._check_open()
+        if self._is_closed:
+            self._check_open()
         await self._line.do(job)
         return job.stored
 
