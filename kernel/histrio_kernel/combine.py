@@ -178,6 +178,8 @@ class Combiner(Generic[JobT]):
                 self._over.append(each)
             elif each.task is not None:
                 _wake(each)
+        if self._over and self._over[0].task is not None:  # else it is the leader's own, or on its way
+            self._wake_some()
         self._hand_on()
 
     def _wake_some(self) -> None:

@@ -117,6 +117,65 @@ async def test_a_waiting_job_is_withdrawn_when_cancelled() -> None:
     assert writer.trips == [["a"], ["b", "c"]]
 
 
+class Firm(Word):
+    """One that cannot be withdrawn, and whose task goes on when it likes."""
+
+    __slots__ = ()
+    stays = in_any_order = True
+
+
+@pytest.mark.parametrize("leads", [True, False])
+async def test_a_job_that_stays_is_performed_though_it_is_cancelled_before(leads: bool) -> None:
+    """It is not withdrawn, and its task goes on with its outcome, into the cancellation."""
+    writer = Writer(slow=True)
+    went_on: list[str] = []
+
+    async def cancelled() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await writer.line.do(Firm("firm"))
+            went_on.append("firm")
+            await trio.lowlevel.checkpoint()
+            went_on.append("too far")
+
+    async with trio.open_nursery() as nursery:
+        if not leads:
+            await start_in_order(nursery, writer, ["a"])
+        nursery.start_soon(cancelled)
+        await wait_all_tasks_blocked()
+        writer.permits.release()
+        writer.permits.release()
+
+    assert writer.trips == [["firm"]] if leads else [["a"], ["firm"]]
+    assert went_on == ["firm"]
+
+
+async def test_those_of_any_order_and_others_share_trips() -> None:
+    """Each gets its own outcome, those that keep the order keep it among themselves, and nobody is left."""
+    writer = Writer(trip_max=7)
+    over: list[str] = []
+
+    async def do(job: Word) -> None:
+        try:
+            await writer.line.do(job)
+        except ValueError:
+            assert job.word.startswith("bad")
+        else:
+            assert not job.word.startswith("bad")
+        over.append(job.word)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            word = f"{'bad' if number % 5 == 0 else 'good'}{number:03}"
+            nursery.start_soon(do, Firm(word) if number % 3 else Word(word))
+
+    entered = [word for trip in writer.trips for word in trip]
+    assert sorted(over) == sorted(entered)
+    in_order = [word for word in entered if int(word[-3:]) % 3 == 0]
+    assert [word for word in over if int(word[-3:]) % 3 == 0] == in_order
+    assert writer.line.waiting == 0
+
+
 @pytest.mark.parametrize(("word", "ends_well"), [("good", True), ("bad", False)])
 @pytest.mark.parametrize("leads", [True, False])
 async def test_a_begun_job_ends_with_its_true_outcome_though_cancelled(word: str, ends_well: bool, leads: bool) -> None:

@@ -105,6 +105,36 @@ async def many_share_a_sync(keeper: Keeper) -> None:
         same((len(rows), {row.last_seq for row in rows}), (_MANY, {2}), "actors, and their last records")
 
 
+async def many_that_go_on_are_told_apart(keeper: Keeper) -> None:
+    """Actors that are there go on, many at once; one that goes on at the wrong record is refused, and no other."""
+    turned_away: list[int] = []
+
+    async def commit(journal: Journal, number: int) -> None:
+        first = 4 if number % 10 == 7 else 3
+        records = [a_record(f"/{number}", first), a_record(f"/{number}", first + 1, incarnation=2)]
+        try:
+            stored = await journal.commit(Batch(records=records))
+            require(list(stored) == records, f"what was stored of /{number} was {stored}")
+        except SeqConflict:
+            turned_away.append(number)
+
+    async with keeper.open() as journal:
+        for seq in (1, 2):
+            async with trio.open_nursery() as nursery:
+                for number in range(40):
+                    nursery.start_soon(journal.commit, Batch(records=[a_record(f"/{number}", seq)]))
+        async with trio.open_nursery() as nursery:
+            for number in range(40):
+                nursery.start_soon(commit, journal, number)
+    same(sorted(turned_away), [7, 17, 27, 37], "refused were")
+    async with keeper.open() as journal:
+        rows = {row.path: (row.last_seq, row.records, row.incarnation) for row in await journal.actors()}
+        for number in range(40):
+            is_refused = number % 10 == 7
+            same(rows[f"/{number}"], (2, 2, 1) if is_refused else (4, 4, 2), f"/{number} has")
+            same(len(await journal.records(f"/{number}")), 2 if is_refused else 4, f"records of /{number}")
+
+
 async def who_is_refused_harms_nobody(keeper: Keeper) -> None:
     """Among many at once, some are refused; those, and no others."""
     turned_away: list[int] = []
@@ -235,6 +265,7 @@ async def _found(keeper: Keeper, seq: int) -> None:
 CHECKS_OF_HOW: Final[tuple[Callable[[Keeper], Awaitable[None]], ...]] = (
     a_transactional_effect_is_part_of_its_batch,
     many_share_a_sync,
+    many_that_go_on_are_told_apart,
     who_is_refused_harms_nobody,
     cancelled_it_is_stored,
     every_call_is_a_checkpoint,

@@ -106,7 +106,7 @@ def arrays_of(value: Any) -> object:
         return value if _is_plain(value) else NOT_FLAT
     if not shape.is_there() or is_ref(kind):
         return NOT_FLAT
-    if shape.has_dict and value.__dict__.keys() != shape.keys:
+    if shape.has_dict and not value.__dict__.keys() <= shape.keys:
         return NOT_FLAT
     version: Any = version_of(kind)
     if version.__class__ is not int or version < 1:
