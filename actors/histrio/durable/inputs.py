@@ -11,12 +11,13 @@ from histrio.durable.book import BEAT
 from histrio.durable.course import Course
 from histrio.durable.deeds import Deeds
 from histrio.durable.items import Answer, Beat, Begin, Done, Go, Item, Letter, Message, Restarted, Told, Transact
-from histrio.durable.orders import ADVANCE, Order
+from histrio.durable.orders import ADVANCE, Order, asker_of
 from histrio.durable.places import Host
 from histrio.durable.stored import encode, encode_outcome
 from histrio.messages import Envelope
+from histrio_kernel.errors import ActorFailed, HistrioError
 from histrio_kernel.journal.codec import decode
-from histrio_kernel.journal.cursor import TRANSACTION
+from histrio_kernel.journal.cursor import BEGINNINGS, TRANSACTION
 from histrio_kernel.journal.errors import JournalFailed, SeqConflict, Unencodable
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import DeadLetterRow, Mail
@@ -108,6 +109,20 @@ class Inputs(Deeds):
             self.owed[scope] = asker
         if envelope is not None and envelope.is_ask:
             self.envelopes[scope] = envelope
+
+    def tell_of_crash(self, record: Record, scope: int, failed: int, payload: bytes, first_scope: int) -> None:
+        """Whoever asked the handler that failed is told, and whoever sent what the step began with."""
+        self.owes(asker_of(record), scope)  # it may have been answered in the step that never happened
+        error = decode(payload, self.host.dereference)  # so it is the same each time
+        failure = ActorFailed(self.path, error if isinstance(error, Exception) else HistrioError(error))
+        if self.course is not None:
+            order = decode(record.payload, self.host.dereference) if asker_of(record) is not None else None
+            self.result_wanted = self.course.failed(scope, order, failure)
+            return
+        for each in dict.fromkeys((failed, scope)):
+            self.answer(each, Error(failure))
+        if failed == first_scope or record.kind in BEGINNINGS:
+            self.result_wanted = Error(failure)
 
     def outcome_of(self, record: Record) -> Outcome[object]:
         """What a RESOLVED record says."""

@@ -44,7 +44,6 @@ from histrio.durable.stored import encode, encode_error, encode_outcome
 from histrio.messages import Envelope
 from histrio_kernel.bounds import bound
 from histrio_kernel.errors import (
-    ActorFailed,
     ActorStopped,
     End,
     HistrioError,
@@ -56,7 +55,7 @@ from histrio_kernel.errors import (
     told,
 )
 from histrio_kernel.journal.codec import decode, is_constant
-from histrio_kernel.journal.cursor import BEGINNINGS, Cursor, is_early
+from histrio_kernel.journal.cursor import Cursor, is_early
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import Mail
 from histrio_kernel.signals import Kind
@@ -184,7 +183,7 @@ class Life(Inputs):
                 await self._interrupt(record, self.course)
         else:
             await self._without(record, crash)
-        await self._run_ready()
+        await self._runner.run()
         if self._failed is not None:
             raise cursor.failed(self._failed[1], line_of_error(self._failed[1]))
         if self._next_self is not None:
@@ -209,8 +208,6 @@ class Life(Inputs):
             await self._interrupt(record, self.course)
         scope, took = self.book.scope, self.book.draft.took
         await self._runner.run()
-        if self.book.broken is not None:
-            raise self.book.broken
         following, is_own_step = None, record.kind is Kind.TRANSITION
         while self._next_self is not None and self._failed is None and following is None:
             following = await self._go_on_as_another(is_own_step=is_own_step)
@@ -255,7 +252,7 @@ class Life(Inputs):
         payload = encode_error(error)
         self.result_wanted = None
         self.book.emit(Kind.CRASH, str(activation.scope), payload, activation.scope)
-        self._tell_of_crash(record, scope, activation.scope, payload, first_scope)
+        self.tell_of_crash(record, scope, activation.scope, payload, first_scope)
         failed = StepFailed(f"{self.path}: {told(error)}")
         failed.__cause__ = error
         return failed
@@ -267,35 +264,21 @@ class Life(Inputs):
         activation = self.activations.pop(failed, None)
         if activation is not None:
             await self._runner.kill(activation)
-        self._tell_of_crash(record, self.book.scope, failed, crash.payload, self._first_scope)
+        self.tell_of_crash(record, self.book.scope, failed, crash.payload, self._first_scope)
         if record.kind is Kind.RESOLVED and record.key in self.futures:
             self._known[record.key] = self.outcome_of(record)
         for future in [each for each in self.futures.values() if each.id.startswith(f"{failed}.")]:
             future.cancel_if_alone()
 
-    def _tell_of_crash(self, record: Record, scope: int, failed: int, payload: bytes, first_scope: int) -> None:
-        """Whoever asked the handler that failed is told, and whoever sent what the step began with."""
-        self.owes(asker_of(record), scope)  # it may have been answered in the step that never happened
-        error = decode(payload, self.host.dereference)  # so it is the same each time
-        failure = ActorFailed(self.path, error if isinstance(error, Exception) else HistrioError(error))
-        if self.course is not None:
-            order = decode(record.payload, self.host.dereference) if asker_of(record) is not None else None
-            self.result_wanted = self.course.failed(scope, order, failure)
-            return
-        for each in dict.fromkeys((failed, scope)):
-            self.answer(each, Error(failure))
-        if failed == first_scope or record.kind in BEGINNINGS:
-            self.result_wanted = Error(failure)
-
     def _is_halted(self) -> bool:
-        """Whether no handler is to go on."""
-        return self._failed is not None or self.book.broken is not None
+        """Whether no handler is to go on, for one has failed.
 
-    async def _run_ready(self) -> None:
-        """Let the handlers go on whose waits are over, until all wait, or one has failed."""
-        await self._runner.run()
+        Raises:
+            NonDeterminism: nothing of this life is to go on.
+        """
         if self.book.broken is not None:
             raise self.book.broken
+        return self._failed is not None
 
     # -- what an input does ------------------------------------------------------------------------------------------
 
@@ -331,7 +314,7 @@ class Life(Inputs):
             self.book.draft = Draft()
             self._takes_no_snapshots("snapshot()", error)
             return
-        await self._run_ready()
+        await self._runner.run()
         if self._failed is not None:
             failure = self._failed[1]
             self._takes_no_snapshots("restore()", failure)
@@ -488,7 +471,7 @@ class Life(Inputs):
         if is_own_step:
             return self._rolled_up(beginning, self.path)
         self._apply(self._rolled_up(beginning))
-        await self._run_ready()
+        await self._runner.run()
         return None
 
     def _rolled_up(self, beginning: Beginning, cause: str = "") -> Record:

@@ -107,7 +107,7 @@ class Runner:
     def run(self) -> Generator[Any, Any, None]:
         """Let those go on who can, until all wait, or are halted."""
         ready = self._ready
-        while ready and not self._is_halted():
+        while not self._is_halted() and ready:
             activation = ready.popleft()
             if activation.has_begun:
                 self._runs = True
