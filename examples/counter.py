@@ -53,5 +53,5 @@ async def main(system: histrio.System, path: str, goal: int, a_life: int) -> Non
 
 
 if __name__ == "__main__":
-    goal, a_life = map(int, sys.argv[2:] or (10_000_000, 1_000))
-    histrio.run(partial(main, path=sys.argv[1], goal=goal, a_life=a_life))
+    path, goal, a_life = (*sys.argv[1:], *("counter.db", "10_000_000", "1_000")[len(sys.argv) - 1 :])
+    histrio.run(partial(main, path=path, goal=int(goal), a_life=int(a_life)))
