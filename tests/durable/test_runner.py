@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 
 import attrs
@@ -12,6 +12,8 @@ from tests.durable.worlds import in_virtual_time, open_world
 
 import histrio
 from histrio.durable import DurableActor, DurableRef, DurableTree
+from histrio_kernel.journal.record import Record
+from histrio_kernel.journal.store import Batch
 from histrio_kernel.journal.stored import Stored
 
 NAME: ContextVar[str] = ContextVar("NAME", default="nobody")
@@ -189,5 +191,35 @@ def test_a_message_is_what_it_was_when_it_was_stored() -> None:
             basket = Basket(1)
             assert await counts.ask(basket) == 2
             assert basket.apples == 1
+
+    in_virtual_time(run)
+
+
+class Asked(DurableActor[Look], behaviour="runner.asked"):
+    """Says whether Ctrl-C may come in its handlers."""
+
+    @histrio.handler(Look)
+    async def look(self, look: Look) -> str:
+        before = trio.lowlevel.currently_ki_protected()
+        await self.sleep(look.seconds)
+        return f"{before} {trio.lowlevel.currently_ki_protected()}"
+
+
+def test_ctrl_c_comes_in_a_handler_and_not_in_the_life_around_it() -> None:
+    """A4: the steps of an actor are not interrupted between two lines of Histrio's; a handler's own code is."""
+    protected: list[bool] = []
+
+    async def run() -> None:
+        async with open_world(Stored()) as tree:
+            asked = await tree.spawn(Asked, name="asked")
+            real = tree.journal.commit
+
+            async def commit(batch: Batch) -> Sequence[Record]:
+                protected.append(trio.lowlevel.currently_ki_protected())
+                return await real(batch)
+
+            tree.journal.commit = commit  # type: ignore[method-assign]
+            assert await asked.ask(Look(1.0)) == "False False"
+            assert protected == [True, True]
 
     in_virtual_time(run)

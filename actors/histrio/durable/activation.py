@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, final
 
 import trio
 from outcome import Error, Outcome, Value
-from trio.lowlevel import Abort, Task, current_task, reschedule
+from trio.lowlevel import Abort, Task, current_task, disable_ki_protection, reschedule
 
 from histrio.durable.errors import NotRecorded
 from histrio.durable.recorded import Recorded, is_recorded
@@ -128,6 +128,7 @@ class Activation(Holder):
         self._keeps: Final = kept is not None
         self._unseen: Final[list[Recorded[object]]] = [] if kept is None else kept
 
+    @disable_ki_protection
     async def run(self, within: trio.CancelScope) -> None:
         """The handler, and what it has begun and not waited for (F4), in the task that calls and that cancel scope of it."""
         self._task = task = current_task()

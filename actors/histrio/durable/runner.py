@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Final, final
 
 import trio
-from trio.lowlevel import Abort, Task, current_task, reschedule
+from trio.lowlevel import Abort, Task, current_task, enable_ki_protection, reschedule
 
 from histrio.durable.activation import Activation
 from histrio_kernel.contexts import same_values
@@ -143,6 +143,7 @@ class Runner:
             # in the context that the life began in: the handler that runs may have changed its own
             self._base.run(partial(self._nursery.start_soon, driver.run, name=f"{self._path}: handler"))
 
+    @enable_ki_protection  # of the life, too: Ctrl-C comes in a handler, or where Trio says
     @types.coroutine
     def drive(self, driver: _Driver, scope: trio.CancelScope) -> Generator[Any, Any, None]:
         """Drive the life until another task does, and the handler that this one runs has ended; or until it is over."""
