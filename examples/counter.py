@@ -53,5 +53,6 @@ async def main(system: histrio.System, path: str, goal: int, a_life: int) -> Non
 
 
 if __name__ == "__main__":
-    path, goal, a_life = (*sys.argv[1:], *("counter.db", "10_000_000", "1_000")[len(sys.argv) - 1 :])
+    given = sys.argv[1:]
+    path, goal, a_life = (*given, *("counter.db", "10_000_000", "1_000")[len(given) :])
     histrio.run(partial(main, path=path, goal=int(goal), a_life=int(a_life)))

@@ -14,7 +14,6 @@ import attrs
 
 from histrio_kernel.asks import Ask
 from histrio_kernel.errors import Refusal, shown
-from histrio_kernel.futures import PENDING
 
 __all__ = [
     "Askable",
@@ -76,9 +75,8 @@ class Envelope(Generic[M_co]):
 
     def reply(self, value: object) -> None:
         """Answer the asker. Does nothing if nobody asked, or nobody waits any more; only the first answer counts."""
-        ask = self._ask
-        if ask is not None and ask._state == PENDING:
-            ask.reply(value)
+        if self._ask is not None and not self._ask.is_done:
+            self._ask.reply(value)
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the asker with an error."""

@@ -115,7 +115,7 @@ class Combiner(Generic[JobT]):
         """Get *job* done, by this task or by another.
 
         A checkpoint. Cancelled while *job* is in the line, it is withdrawn and never performed; once its trip has
-        begun, this waits for it and ends with its true outcome.
+        begun, or if it `stays`, this waits for it and ends with its true outcome.
         """
         assert not job.begun, "a job enters the line once"
         self._line[job] = None

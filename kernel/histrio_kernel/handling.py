@@ -432,6 +432,7 @@ class Intake:
         worker = self._worker
         turn = worker.turn
         ask, account = ask_of(entry), turn.account
+        # What is told has an account, so that it is a dead letter if the actor fails with it in hand; who asks is answered.
         if ask is not None:
             turn.owe(ask)
         if ask is None or (account is not None and account.steps is not None):

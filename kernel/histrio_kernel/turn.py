@@ -267,7 +267,7 @@ class Turn:
             owed = self.owed = {}
         elif not len(owed) & (len(owed) - 1):  # at every power of two, so that a long behaviour does not grow
             for one in tuple(owed):
-                if one._state:
+                if one._state != PENDING:
                     del owed[one]
         owed[ask] = None
 

@@ -341,6 +341,7 @@ def checked(program: Program) -> ProcessModel:
         note(f"{name}: {of.sessions}\n{of.asked}\n{of.advances} advances")
     assert world.seen == seen
     # At first it may have done something, or have ended, before its spawner had the ref to watch it by.
+    assert any(world.sessions[0]) or seen[0][0] == "over"
     (phases, states), (its_phases, its_states) = world.sessions[0], model.sessions[0]
     assert phases == its_phases[len(its_phases) - len(phases) :]
     assert states == its_states[len(its_states) - len(states) :]

@@ -14,9 +14,9 @@ from tests.journal.keepers import changed
 from tests.journal.owner import record
 
 from histrio_kernel.journal import lease
-from histrio_kernel.journal.errors import JournalInUse, LeaseLost
+from histrio_kernel.journal.errors import JournalInUse, LeaseLost, SeqConflict
 from histrio_kernel.journal.lease import Owner, _began, _this_boot
-from histrio_kernel.journal.sqlite import open_sqlite
+from histrio_kernel.journal.sqlite import SqliteJournal, open_sqlite
 from histrio_kernel.journal.store import Batch
 
 LATER = 1e11
@@ -174,11 +174,37 @@ async def test_a_late_owner_that_nobody_has_taken_over_goes_on(tmp_path: Path) -
     path = tmp_path / "journal.db"
     async with open_sqlite(path, lease_s=1_000) as journal:
         owned(path, expires=1.0)
-        journal._lease._renewed = 0.0  # type: ignore[union-attr] # pyright: ignore[reportOptionalMemberAccess]
+        journal._lease.renewed = 0.0  # type: ignore[union-attr] # pyright: ignore[reportOptionalMemberAccess]
         await journal.commit(Batch(records=[record("/a", 1)]))
         ((expires,),) = changed(path, "SELECT expires FROM owner")
         assert isinstance(expires, float)
         assert expires > time.time() + 900
+
+
+async def test_a_group_that_is_rolled_back_does_not_count_as_a_renewal(tmp_path: Path) -> None:
+    """J7: what a group has renewed that was refused, and is stored one by one, is renewed by that; the file has it."""
+    path = tmp_path / "journal.db"
+    refused: list[SeqConflict] = []
+
+    async def conflict(journal: SqliteJournal) -> None:
+        try:
+            await journal.commit(Batch(records=[record("/b", 7)]))
+        except SeqConflict as error:
+            refused.append(error)
+
+    async with open_sqlite(path, lease_s=1_000) as journal:
+        lease = journal._lease
+        assert lease is not None
+        owned(path, expires=1.0)
+        lease.renewed = 0.0
+        before = journal.statistics().groups
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(journal.commit, Batch(records=[record("/a", 1)]))
+            nursery.start_soon(conflict, journal)
+        assert journal.statistics().groups == before + 1, "they were no group"
+        assert len(refused) == 1
+        assert changed(path, "SELECT expires FROM owner") == [(lease.renewed + 1_000,)]
+        assert not lease.is_due
 
 
 async def test_the_lease_is_renewed_while_the_loop_is_held(tmp_path: Path) -> None:

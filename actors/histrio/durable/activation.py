@@ -73,7 +73,7 @@ class Activation(Holder):
         scope: the number of the record that began it, not counting those that tell of crashes.
         record: that record.
         made: how many futures it has made.
-        patches: what it was told of changes of its code, by their names; None if it never asked.
+        patches: what it was told of changes of its code, by their names.
         waits_for: what it waits for now, or did last; None before.
         outcome: what its handler returned or raised; None before, and if it was ended.
 
@@ -114,7 +114,7 @@ class Activation(Holder):
     ) -> None:
         self.scope: Final = scope
         self.record: Final = record
-        self.patches: dict[str, bool] | None = None
+        self.patches: Final[dict[str, bool]] = {}
         self.waits_for: Future[object] | None = None
         self.made = 0
         self.outcome: Outcome[object] | None = None
@@ -140,8 +140,7 @@ class Activation(Holder):
             for future in () if self._keeps else self._unseen:
                 if future.is_owed:
                     await future
-            if self._refused is not None or self._struck:
-                self.check()
+            self.check()
             outcome = Value(value)
         except Exception as error:
             outcome = Error(error)

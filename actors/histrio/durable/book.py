@@ -22,8 +22,6 @@ BEAT: Final = "beat "
 """What the key of a record begins with by which an effect says how far it is."""
 
 _CONTROL: Final = Kind.CONTROL
-_RECEIVE: Final = Kind.RECEIVE
-_SEND: Final = Kind.SEND
 _RESTART: Final = Kind.RESTART
 _CRASH: Final = Kind.CRASH
 
@@ -123,10 +121,7 @@ class Book:
     ) -> Record:
         """The next record; of now, or of that time: all that a step does has the time of its input."""
         self.seq += 1
-        if kind is _RECEIVE or kind is _SEND:
-            self.count += 1
-        else:
-            self.counts(kind, key)
+        self.counts(kind, key)
         return Record(
             self.path,
             self.seq,

@@ -92,10 +92,7 @@ class Deeds:
 
     def patched(self, name: str) -> bool:
         """Whether this handler does it the new way; one answer for each handler, whatever it waits for in between."""
-        activation = self._mine()
-        if activation.patches is None:
-            activation.patches = {}
-        patches = activation.patches
+        patches = self._mine().patches
         if name not in patches:
             key = f"patch {name}"
             patches[name] = not self.is_past or self._is_next(Kind.MUTATION, key)

@@ -117,7 +117,6 @@ class Host(Actor[object]):
         self._intake: Intake | None = None
         self._interrupt: Final = Interrupt()
         self._is_inboxs_turn = False
-        self._has_begun = False
         self.began: Final = trio.Event()
         """Set when its first record is in the journal, or its past has been done again, or neither could be."""
         self.failure: Exception | None = None
@@ -339,9 +338,7 @@ class Host(Actor[object]):
             await self._tree.journal.commit(batch)
             if batch.actors or batch.sends:
                 self._tree.committed(batch)
-        if not self._has_begun:
-            self._has_begun = True
-            self.began.set()
+        self.began.set()
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
         """Store a record whose payload is what `call` returns, in one transaction with what it does."""

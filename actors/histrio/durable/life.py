@@ -130,11 +130,9 @@ class Life(Inputs):
                     go = self.course is not None and self.course.advance_is_due
                     item = await self.host.next(mail=len(self.activations) < IN_FLIGHT_MAX, go=go)
                 envelope = item.envelope if isinstance(item, Told) else None
-                record = self.recorded(item) if not isinstance(item, Transact) else await self.transacted(item)
+                record = await self.transacted(item) if isinstance(item, Transact) else self.recorded(item)
                 if record is not None:
-                    following = await self._make(record, envelope)
-                    if following is not None:
-                        await self._follow(following)
+                    await self._follow(await self._make(record, envelope))
                     if self.book.seq - self._began_at + 1 >= self._look_from and self.result is None:
                         await self._look_at_the_length()
                 if isinstance(item, Restarted):
@@ -215,8 +213,7 @@ class Life(Inputs):
         failed = None
         if self._failed is not None:
             failed = self._crash(record, scope, took, first_scope)
-        if self.result_wanted is not None:
-            self._finish_if_wanted()
+        self._finish_if_wanted()
         await self._commit()
         if failed is not None and self.result is None:
             raise failed

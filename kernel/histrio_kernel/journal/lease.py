@@ -132,13 +132,17 @@ def _read(connection: sqlite3.Connection) -> Owner:
 
 @final
 class Lease:
-    """That this process owns a journal. Used by the one thread that writes to it."""
+    """That this process owns a journal. Used by the one thread that writes to it.
+
+    Attributes:
+        renewed: the time of day when it was renewed last, as it is stored.
+    """
 
     def __init__(self, path: Path, owner: Owner, lease_s: float) -> None:
         self._path: Final = path
         self._owner: Final = owner
         self._lease_s: Final = lease_s
-        self._renewed = owner.expires - lease_s
+        self.renewed = owner.expires - lease_s
 
     @property
     def epoch(self) -> int:
@@ -153,10 +157,12 @@ class Lease:
     @property
     def is_due(self) -> bool:
         """Whether it is time to renew it; also if the clock was set back."""
-        return not 0 <= time.time() - self._renewed < self.every_s
+        return not 0 <= time.time() - self.renewed < self.every_s
 
-    def hold(self, connection: sqlite3.Connection) -> None:
+    def hold(self, connection: sqlite3.Connection) -> float:
         """Look whether this is the owner still, in the transaction that is open, and renew the lease in it if that is due.
+
+        What it returns is when it was renewed last, once that transaction is committed; the caller keeps it as `renewed`.
 
         Raises:
             LeaseLost: somebody else is.
@@ -168,9 +174,11 @@ class Lease:
                 f" {self._lease_s:g} s in time, so it was taken for dead. Nothing was written. Stop, and start again when"
                 " the other one has ended"
             )
-        if self.is_due:
-            self._renewed = time.time()
-            connection.execute("UPDATE owner SET expires = ?", (self._renewed + self._lease_s,))
+        if not self.is_due:
+            return self.renewed
+        renewed = time.time()
+        connection.execute("UPDATE owner SET expires = ?", (renewed + self._lease_s,))
+        return renewed
 
     def give_back(self, connection: sqlite3.Connection) -> None:
         """Let another process have it at once, if it is still ours; in a transaction of its own."""

@@ -37,7 +37,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
         kind: what happened.
         key: what it is about, by which replay compares it: the id of a future, the path of a child, a name.
         payload: encoded; see `histrio_kernel.journal.codec`.
-        at: wall-clock time in seconds since 1970 (in a simulation: since its beginning).
+        at: wall-clock time in seconds since 1970 (in a simulation: since its beginning); all that a step of a durable actor
+            does has the time of its input.
         scope: which handler this belongs to: the number of the record that began it, of a durable actor without those that
             tell of crashes (CRASH, RESTART, CONTROL); 0 if none.
         cause: the path and `seq` of the record of another actor that this follows from, as `path:seq`; empty if none.

@@ -36,6 +36,8 @@ _IDENTITY_AT: Final = 68
 
 OUR_TABLES: Final = frozenset({"records", "actors", "mail", "dead_letters", "journal", "owner"})
 
+# `records` grows at its end, and has an index by actor. Ordered by actor (WITHOUT ROWID), each message of another actor would
+# change a page of its own, all of which goes to the disk: for a thousand actors that is most of what a group writes.
 _TABLES: Final = (
     """CREATE TABLE records (
         path TEXT NOT NULL, seq INTEGER NOT NULL, incarnation INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,

@@ -93,10 +93,7 @@ class _Commit(_Work):
     def __init__(self, batch: Batch) -> None:
         super().__init__()
         self.batch: Final = batch
-        size = 0
-        for record in batch.records:
-            size += len(record.payload)
-        self.size: Final = size
+        self.size: Final = sum(len(record.payload) for record in batch.records)
         self.stored: Sequence[Record] = ()
 
 
@@ -182,8 +179,7 @@ class SqliteJournal:
     async def commit(self, batch: Batch) -> Sequence[Record]:
         """Store a batch; see `Journal.commit`."""
         job = _Commit(prepared(batch))
-        if self._is_closed:
-            self._check_open()
+        self._check_open()
         await self._line.do(job)
         return job.stored
 
@@ -290,9 +286,10 @@ class SqliteJournal:
         connection = self._opened.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            self._lease.hold(connection)
+            renewed = self._lease.hold(connection)
             write(Tables(connection, self._known))
             connection.execute("COMMIT")
+            self._lease.renewed = renewed
         except BaseException:
             self._known.clear()
             with suppress(sqlite3.Error):  # of a failure that has rolled it back already

@@ -125,7 +125,10 @@ class Tables:
             )
 
     def append(self, records: Sequence[Record]) -> None:
-        """Add records."""
+        """Add records. If one is there already, its caller goes back to where the transaction or the savepoint began.
+
+        Not OR ABORT, the default, for which SQLite copies each page before a statement of several rows changes it.
+        """
         self._insert("INSERT OR FAIL INTO records", _RECORD, [_columns(record) for record in records])
 
     def cut(self, path: str, below: int) -> tuple[int, int]:
@@ -186,6 +189,7 @@ def _statement(insert: str, columns: str, rows: int) -> str:
 
 
 def _columns(record: Record) -> tuple[object, ...]:
+    # `_value_` and not `value`, which Python 3.11 computes by a descriptor of its own for each record.
     return (
         record.path, record.seq, record.incarnation, record.kind._value_, record.key, record.payload, record.at,
         record.scope, record.cause, record.digest,

@@ -47,8 +47,8 @@ class RealDriver:
     def wall(self) -> float:
         """The time of day when this was asked first, and what the clock has counted since; so it stands still with it."""
         if self._wall is None:
-            self._wall = time.time() - trio.current_time()
-        return self._wall + trio.current_time()
+            self._wall = time.time() - self.clock.now()
+        return self._wall + self.clock.now()
 
     @property
     def disk(self) -> Disk:
