@@ -14,7 +14,9 @@ There is no writer task: while nobody waits, nothing exists; while somebody wait
 # cannot leave: its task waits for the true outcome. A leader works behind a shield for the same reason; and if it is
 # cancelled before its trip begins, it hands the lead on like anybody who leaves.
 #
-# A job that `stays` cannot leave at all, and one that is `in_any_order` goes on as soon as its trip is over.
+# A job that `stays` cannot leave at all, and one that is `in_any_order` goes on as soon as its trip is over. The task of
+# one that has a `rest` may have nothing to do then but to wait for something else: it stays parked, which saves most of
+# what a short job costs.
 #
 # The leader passes one checkpoint before its trip. Whoever arrives in the same scheduling round (the writers that the
 # trip before has just woken, the actors that got a message together) rides along, instead of waiting a whole trip.
@@ -34,15 +36,32 @@ There is no writer task: while nobody waits, nothing exists; while somebody wait
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
-from typing import ClassVar, Final, Generic, TypeVar, final
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, final
 
 import trio
 
 from histrio_kernel.parking import again, park, request
 
-__all__ = ("Combiner", "Job")
+__all__ = ("Combiner", "Job", "Rest")
 
 TOGETHER: Final = 32  # woken at once: more would save scheduling rounds, and cost more in an order that is all random
+
+
+class Rest(Protocol):
+    """What the task of a job does when that is over: perhaps nothing.
+
+    Attributes:
+        request: the task is parked by it, so it says what becomes of a cancellation; it does not let the task leave before
+            the job is over.
+    """
+
+    request: Any
+
+    def rests(self) -> bool:
+        """The job is done, and did not fail: whether its task stays parked. If so, whoever says that wakes it when there is
+        something to do. Called in the task that made the trip; what it raises is raised to its own.
+        """
+        ...
 
 
 class Job:
@@ -53,9 +72,10 @@ class Job:
     Attributes:
         stays: whether it is performed even if its task is cancelled before that begins.
         in_any_order: whether its task may go on before those whose jobs stood before it.
+        rest: of a job that is both: whether its task goes on at all; it does, without.
     """
 
-    __slots__ = ("begun", "error", "settled", "task")
+    __slots__ = ("begun", "error", "rest", "settled", "task")
 
     stays: ClassVar[bool] = False
     in_any_order: ClassVar[bool] = False
@@ -65,6 +85,7 @@ class Job:
         self.begun = False
         self.settled = False
         self.error: BaseException | None = None
+        self.rest: Rest | None = None
 
     def settle(self) -> None:
         """It is done, and its result is in place."""
@@ -124,7 +145,7 @@ class Combiner(Generic[JobT]):
             self._led = True
         elif job.stays:
             job.task = trio.lowlevel.current_task()
-            await again(_STAYS)
+            await again(_STAYS if job.rest is None else job.rest.request)
         else:
             await self._park(job)
         if not job.settled:
@@ -177,7 +198,10 @@ class Combiner(Generic[JobT]):
             if not each.in_any_order:
                 self._over.append(each)
             elif each.task is not None:
-                _wake(each)
+                if each.rest is not None and each.error is None and _rests(each, each.rest):
+                    each.task = None
+                else:
+                    _wake(each)
         if self._over and self._over[0].task is not None:  # else it is the leader's own, or on its way
             self._wake_some()
         self._hand_on()
@@ -223,6 +247,14 @@ class Combiner(Generic[JobT]):
             self._led = False
         else:
             _wake(first)
+
+
+def _rests(job: Job, rest: Rest) -> bool:
+    try:
+        return rest.rests()
+    except Exception as error:
+        job.error = error
+        return False
 
 
 def _wake(job: Job) -> None:

@@ -20,7 +20,7 @@ from gc import get_referents
 from typing import Any, Final, TypeVar, cast, final
 
 import trio
-from trio.lowlevel import cancel_shielded_checkpoint, checkpoint, enable_ki_protection, reschedule
+from trio.lowlevel import Abort, cancel_shielded_checkpoint, checkpoint, enable_ki_protection, reschedule
 
 from histrio_kernel.account import Account
 from histrio_kernel.asks import Ask
@@ -29,11 +29,24 @@ from histrio_kernel.contexts import contents_of, same_values
 from histrio_kernel.entries import NO_ENTRY, ask_of, message_of
 from histrio_kernel.errors import Busy, NoMoreMail, Refusal, told
 from histrio_kernel.futures import PENDING, VALUE, Future
-from histrio_kernel.gate import BY_HAND, EXITING, HALTED, HEARD, IDLE, KILLED, PAUSED, RUNNING, SELECTING, SHUT, Tracked
+from histrio_kernel.gate import (
+    BY_HAND,
+    COUNTED,
+    EXITING,
+    HALTED,
+    HEARD,
+    IDLE,
+    KILLED,
+    PAUSED,
+    RUNNING,
+    SELECTING,
+    SHUT,
+    Tracked,
+)
 from histrio_kernel.inbox import Selection
 from histrio_kernel.interrupt import Interrupt, Interrupted
 from histrio_kernel.over import Over
-from histrio_kernel.parking import again
+from histrio_kernel.parking import RaiseCancel, again, request
 from histrio_kernel.signals import Kind
 from histrio_kernel.turn import Worker
 
@@ -369,13 +382,16 @@ class Intake:
 
     Attributes:
         is_nudged: whether something else has come; whoever looks after it sets it back.
+        request: what to be parked by where `rests` may be called.
     """
 
-    __slots__ = ("_worker", "is_nudged")
+    __slots__ = ("_is_cancelled", "_is_resting", "_worker", "is_nudged", "request")
 
     def __init__(self, worker: Worker) -> None:
         self._worker: Final = worker
         self.is_nudged = False
+        self.request: Any = request(self._abort)
+        self._is_resting = self._is_cancelled = False
 
     @enable_ki_protection
     def nudge(self) -> None:
@@ -427,6 +443,39 @@ class Intake:
                     await again(worker.request)
             finally:
                 turn.gate |= BY_HAND
+
+    # -- waiting for mail where it has waited for something else -----------------------------------------------------
+
+    def rests(self) -> bool:
+        """What its task is parked for, by `request`, is over; if all that it would do now is to wait in `next`, it waits for
+        that where it is, and this is True. Whoever goes on calls `goes_on` first.
+        """
+        worker = self._worker
+        turn = worker.turn
+        if turn.gate & ~COUNTED != BY_HAND or self._is_cancelled:
+            return False
+        if worker.delivery is not None and turn.account is not None:
+            _finish(worker, turn.account)
+        self._is_resting = True
+        turn.inbox.open_queue()
+        turn.gate &= ~BY_HAND
+        worker.park()
+        turn.idle.append(worker)
+        turn.release()  # wakes it at once if there is mail, or if it is to end
+        return True
+
+    def goes_on(self) -> None:
+        """Its task is not parked by `request` any more."""
+        self._is_cancelled = False
+        if self._is_resting:
+            self._is_resting = False
+            self._worker.turn.gate |= BY_HAND
+
+    def _abort(self, raise_cancel: RaiseCancel) -> Abort:
+        self._is_cancelled = (
+            True  # Trio says so once: if that is too early, it goes on when what it is parked for is over
+        )
+        return self._worker.abort(raise_cancel)
 
     def _take_in_hand(self, entry: object) -> None:
         worker = self._worker

@@ -140,7 +140,7 @@ LATE: Final[dict[LoggedJournal, bytes]] = {}
 CLOSE: Final = LoggedJournal.aclose
 
 
-def call_at_once(life: Deeds, call: Callable[[], None]) -> None:
+def call_at_once(life: Deeds, call: Callable[[], None], *, in_any_task: bool = False) -> None:
     """As `Deeds.after_commit`, but before."""
     if not life.is_past:
         call()

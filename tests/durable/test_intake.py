@@ -12,6 +12,7 @@ from tests.durable.worlds import hear_reports, in_virtual_time, open_world
 import histrio
 from histrio.durable import DurableActor, DurableRef, DurableTree
 from histrio_kernel.bounds import bound
+from histrio_kernel.combine import Rest
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import Batch
 from histrio_kernel.journal.stored import Stored
@@ -114,9 +115,9 @@ def test_a_commit_that_takes_long_is_nobodys_fault() -> None:
             hear_reports(tree, reports.append)
             real = tree.journal.commit
 
-            async def commit(batch: Batch) -> Sequence[Record]:
+            async def commit(batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
                 await trio.sleep(10)
-                return await real(batch)
+                return await real(batch, rest)
 
             tree.journal.commit = commit  # type: ignore[method-assign]
             sleeper, _ = await spawned(tree)

@@ -14,6 +14,7 @@ from tests.durable.worlds import OUTSIDE, double, in_virtual_time, open_world, t
 
 import histrio
 from histrio.durable import DurableActor, DurableTree
+from histrio_kernel.combine import Rest
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import Batch
 from histrio_kernel.journal.stored import Stored
@@ -169,9 +170,9 @@ def test_nothing_leaves_before_it_is_in_the_journal() -> None:
             real = tree.journal.commit
             gate = trio.Event()
 
-            async def commit(batch: Batch) -> Sequence[Record]:
+            async def commit(batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
                 await gate.wait()
-                return await real(batch)
+                return await real(batch, rest)
 
             tree.journal.commit = commit  # type: ignore[method-assign]
             OUTSIDE.done.clear()

@@ -12,6 +12,7 @@ from tests.durable.worlds import in_virtual_time, open_world
 
 import histrio
 from histrio.durable import DurableActor, DurableRef, DurableTree
+from histrio_kernel.combine import Rest
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import Batch
 from histrio_kernel.journal.stored import Stored
@@ -214,9 +215,9 @@ def test_ctrl_c_comes_in_a_handler_and_not_in_the_life_around_it() -> None:
             asked = await tree.spawn(Asked, name="asked")
             real = tree.journal.commit
 
-            async def commit(batch: Batch) -> Sequence[Record]:
+            async def commit(batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
                 protected.append(trio.lowlevel.currently_ki_protected())
-                return await real(batch)
+                return await real(batch, rest)
 
             tree.journal.commit = commit  # type: ignore[method-assign]
             assert await asked.ask(Look(1.0)) == "False False"

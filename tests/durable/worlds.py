@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 import histrio
 from histrio.durable import DurableActor, DurableTree, open_tree, this_effect
+from histrio_kernel.combine import Rest
 from histrio_kernel.journal.codec import shown
 from histrio_kernel.journal.memory import MemoryJournal
 from histrio_kernel.journal.record import Record
@@ -67,16 +68,16 @@ async def open_world(stored: Stored) -> AsyncGenerator[DurableTree]:
 def cut_after(tree: DurableTree, commits: int, scope: trio.CancelScope) -> None:
     """From now on the process dies with that many commits: nothing goes on, and nothing more is stored."""
     journal = tree.journal
-    real: Callable[[Batch], Awaitable[Sequence[Record]]] = journal.commit
+    real: Callable[[Batch, Rest | None], Awaitable[Sequence[Record]]] = journal.commit
     left = commits
 
-    async def commit(batch: Batch) -> Sequence[Record]:
+    async def commit(batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
         nonlocal left
         if left == 0:
             scope.cancel()
             raise PowerCut
         left -= 1
-        stored = await real(batch)
+        stored = await real(batch, rest)
         if left == 0:
             scope.cancel()
             raise PowerCut  # it is stored, and nobody is told

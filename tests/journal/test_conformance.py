@@ -13,6 +13,7 @@ from tests.journal.keepers import in_a_log, in_memory, in_sqlite
 
 from histrio.testing import World, simulate
 from histrio.testing.journal_conformance import CHECKS, Keeper, check_journal
+from histrio_kernel.combine import Rest
 from histrio_kernel.journal.errors import SeqConflict
 from histrio_kernel.journal.logged import open_logged
 from histrio_kernel.journal.memory import MemoryJournal
@@ -20,6 +21,7 @@ from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.sqlite import open_sqlite
 from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Mail
 from histrio_kernel.journal.stored import Stored
+from histrio_kernel.parking import again
 from histrio_kernel.real.disk import RealDisk
 
 Check = Callable[[Keeper], Awaitable[None]]
@@ -67,6 +69,7 @@ class Bent:
     bend: Callable[[Batch], Sequence[Batch]] = lambda batch: [batch]
     bend_mail: Callable[[Sequence[Mail]], Sequence[Mail]] = list
     swallow: bool = False
+    asks_first: bool = False
     another_each_time: bool = False
 
     async def __aenter__(self) -> Bent:
@@ -79,8 +82,10 @@ class Bent:
     def identity(self) -> str:
         return f"{self.inner.identity}{id(self) if self.another_each_time else ''}"
 
-    async def commit(self, batch: Batch) -> Sequence[Record]:
+    async def commit(self, batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
         stored: list[Record] = []
+        if self.asks_first and rest is not None and rest.rests():
+            await again(rest.request)
         try:
             for each in self.bend(batch):
                 stored += await self.inner.commit(each)
@@ -143,6 +148,7 @@ MISTAKES: dict[str, Callable[[Stored], Bent]] = {
     ),
     "mail in another order": lambda stored: Bent(MemoryJournal(stored), bend_mail=lambda mail: mail[::-1]),
     "no word of a conflict": lambda stored: Bent(MemoryJournal(stored), swallow=True),
+    "asked before it is stored": lambda stored: Bent(MemoryJournal(stored), asks_first=True),
     "another each time": lambda stored: Bent(MemoryJournal(stored), another_each_time=True),
     "nothing is kept": lambda _: Bent(MemoryJournal()),
 }

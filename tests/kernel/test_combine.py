@@ -7,6 +7,7 @@ import trio
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from histrio_kernel.combine import Combiner, Job
+from histrio_kernel.parking import request
 
 
 class Word(Job):
@@ -173,6 +174,60 @@ async def test_those_of_any_order_and_others_share_trips() -> None:
     assert sorted(over) == sorted(entered)
     in_order = [word for word in entered if int(word[-3:]) % 3 == 0]
     assert [word for word in over if int(word[-3:]) % 3 == 0] == in_order
+    assert writer.line.waiting == 0
+
+
+class Rests:
+    """What may have nothing to do when its job is over."""
+
+    def __init__(self, answer: bool | Exception) -> None:
+        self.answer = answer
+        self.request = request(lambda _: trio.lowlevel.Abort.FAILED)
+        self.asked = 0
+
+    def rests(self) -> bool:
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [True, False, KeyError("rest")])
+@pytest.mark.parametrize("word", ["good", "bad"])
+@pytest.mark.parametrize("leads", [True, False])
+async def test_a_task_that_rests_goes_on_when_it_is_woken(word: str, leads: bool, answer: bool | Exception) -> None:
+    """It is asked when its job is done, unless it has made the trip itself; what it raises is raised to its own task."""
+    writer = Writer(slow=True)
+    job, rest = Firm(word), Rests(answer)
+    job.rest = rest
+    went_on: list[str] = []
+    tasks: list[trio.lowlevel.Task] = []
+
+    async def do() -> None:
+        tasks.append(trio.lowlevel.current_task())
+        try:
+            await writer.line.do(job)
+        except (KeyError, ValueError) as error:
+            went_on.append(type(error).__name__)
+        else:
+            went_on.append(word)
+
+    is_asked = word == "good" and not leads
+    async with trio.open_nursery() as nursery:
+        if not leads:  # one before it makes its own trip, and the one after that leads the trip of both
+            await start_in_order(nursery, writer, ["a", "b"])
+        nursery.start_soon(do)
+        await wait_all_tasks_blocked()
+        for _ in range(2):
+            writer.permits.release()
+            await wait_all_tasks_blocked()
+        if is_asked and answer is True:
+            assert went_on == []
+            trio.lowlevel.reschedule(tasks[0])
+
+    assert rest.asked == is_asked
+    raised = "KeyError" if is_asked and isinstance(answer, Exception) else "ValueError" if word == "bad" else word
+    assert went_on == [raised]
     assert writer.line.waiting == 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, cast
 
+import attrs
 from outcome import Error, Outcome, Value
 from trio.lowlevel import current_task
 
@@ -134,10 +135,11 @@ class Deeds:
         record = None if self.book.cursor is None else self.book.cursor.next
         return record is not None and (record.kind, record.key) == (kind, key)
 
-    def after_commit(self, call: Callable[[], None]) -> None:
-        """Call it when this step is in the journal; nothing if that is the past."""
+    def after_commit(self, call: Callable[[], None], *, in_any_task: bool = False) -> None:
+        """Call it when this step is in the journal; nothing if that is the past. *In any task*, or in one of the actor."""
         if self.book.cursor is None:
-            self.book.draft.after.append(call)
+            draft = self.book.draft
+            (draft.replies if in_any_task else draft.after).append(call)
 
     def child(self, record: Record, beginning: Beginning) -> None:
         """Store the first record of a child with this step."""
@@ -145,6 +147,11 @@ class Deeds:
         if self.book.cursor is None:
             self.book.draft.records.append(record)
             self.book.draft.begins.append((record.path, beginning))
+
+    def anew(self, beginning: Beginning) -> Beginning:
+        """The same actor, with what it has by now: children that live, and names that it has given away for good."""
+        kept = tuple(each for each in self.children if "#" not in each.rpartition("/")[2] or self.host.is_live(each))
+        return attrs.evolve(beginning, count=self.book.count, children=kept, born=tuple(self.born.items()))
 
     def finish(self, result: object) -> None:
         """End after this step."""
@@ -195,7 +202,7 @@ class Deeds:
         if sender:
             self._post(sender, record.seq, Answer(future, outcome))
         else:
-            self.after_commit(partial(self._reply, scope, outcome))
+            self.after_commit(partial(self._reply, scope, outcome), in_any_task=True)
         return True
 
     def _reply(self, scope: int, outcome: Outcome[object]) -> None:

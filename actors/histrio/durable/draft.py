@@ -24,10 +24,11 @@ class Draft:
         keep_from: the `seq` below which nothing is kept any more; 0: all is.
         begins: paths that begin in it, and who begins there.
         state: "live", or "ended" if the actor has.
-        after: called when it is in the journal.
+        replies: called when it is in the journal, by anybody.
+        after: called then in a task of the actor.
     """
 
-    __slots__ = ("after", "begins", "dead", "keep_from", "records", "sends", "state", "took")
+    __slots__ = ("after", "begins", "dead", "keep_from", "records", "replies", "sends", "state", "took")
 
     def __init__(self) -> None:  # by hand, since there is one for each step: attrs takes three times as long
         self.records: list[Record] = []
@@ -37,7 +38,13 @@ class Draft:
         self.keep_from = 0
         self.begins: list[tuple[str, Beginning]] = []
         self.state = "live"
+        self.replies: list[Callable[[], None]] = []
         self.after: list[Callable[[], None]] = []
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is to be done in a task of the actor when it is in the journal."""
+        return not (self.begins or self.after)
 
     def adds_records_only(self) -> bool:
         """Whether all of it is a few records of an actor that lives on."""

@@ -223,7 +223,7 @@ class _Nowhere:
     def goes_on_here(self) -> None:
         """Nothing comes here."""
 
-    async def commit(self, draft: Draft, incarnation: int) -> None:
+    async def commit(self, draft: Draft, incarnation: int, *, may_rest: bool) -> None:
         """What is to be stored is new.
 
         Raises:

@@ -13,7 +13,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import attrs
 import trio
@@ -115,6 +115,9 @@ class Host(Actor[object]):
         self.life: Life | None = None
         self.arrivals: Final = Arrivals()
         self._intake: Intake | None = None
+        self.request: Any = None
+        self._leaving: tuple[Batch, Draft] | None = None
+        """What is about to be stored, or is, and has not left yet."""
         self._interrupt: Final = Interrupt()
         self._is_inboxs_turn = False
         self.began: Final = trio.Event()
@@ -145,6 +148,7 @@ class Host(Actor[object]):
         cell.turn.holds_long = True  # as long as a commit takes, which is no handler's fault
         assert cell.host is not None
         self._intake = Intake(cell.host)
+        self.request = self._intake.request
         self._wall, self._address = self._driver.wall, self.ref
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
@@ -331,14 +335,35 @@ class Host(Actor[object]):
         assert self._cell.host is not None
         self._cell.host.moves_here()
 
-    async def commit(self, draft: Draft, incarnation: int) -> None:
-        """Store a step, then let its messages go. Not cancelled."""
+    async def commit(self, draft: Draft, incarnation: int, *, may_rest: bool) -> None:
+        """Store a step, then let its messages and its answers go. Not cancelled. If it *may rest*, this comes back when there
+        is something to do, for the life would only wait for that.
+        """
         if draft.records or draft.took or draft.dead:
+            assert self._intake is not None
             batch = self._batch(draft, incarnation)
-            await self._tree.journal.commit(batch)
-            if batch.actors or batch.sends:
-                self._tree.committed(batch)
+            self._leaving = batch, draft
+            try:
+                await self._tree.journal.commit(batch, self if may_rest else None)
+            finally:
+                self._intake.goes_on()
+            self._let_go()
         self.began.set()
+
+    def rests(self) -> bool:
+        """A step is stored: let go what leaves with it, without its life, if that would only wait then. See `Rest`."""
+        assert self._intake is not None
+        self._let_go()
+        return not self.arrivals.ended and not self.arrivals.letters and self._intake.rests()
+
+    def _let_go(self) -> None:
+        if self._leaving is None:
+            return
+        (batch, draft), self._leaving = self._leaving, None
+        if batch.actors or batch.sends:
+            self._tree.committed(batch)
+        for reply in draft.replies:
+            reply()
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
         """Store a record whose payload is what `call` returns, in one transaction with what it does."""
@@ -350,7 +375,7 @@ class Host(Actor[object]):
         assert self.life is not None
         assert self.life.beginning is not None, self._path
         if self.life.beginning is self._stored and draft.adds_records_only():
-            return Batch(records=draft.records)
+            return Batch(records=draft.records, has_digests=True)
         rows = [row_of(path, beginning) for path, beginning in draft.begins]
         if self.life.beginning is not self._stored or draft.state == "ended":
             self._stored = self.life.beginning

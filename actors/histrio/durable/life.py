@@ -133,7 +133,7 @@ class Life(Inputs):
                 record = await self.transacted(item) if isinstance(item, Transact) else self.recorded(item)
                 if record is not None:
                     await self._follow(await self._make(record, envelope))
-                    if self.book.seq - self._began_at + 1 >= self._look_from and self.result is None:
+                    if self._length >= self._look_from and self.result is None:
                         await self._look_at_the_length()
                 if isinstance(item, Restarted):
                     self._go_on()
@@ -214,16 +214,22 @@ class Life(Inputs):
         if self._failed is not None:
             failed = self._crash(record, scope, took, first_scope)
         self._finish_if_wanted()
-        await self._commit()
+        await self._commit(may_rest=failed is None and following is None and self._only_waits_after(record))
         if failed is not None and self.result is None:
             raise failed
         if failed is not None and self.course is not None:
             self.report(failed)
         return following
 
-    async def _commit(self) -> None:
+    def _only_waits_after(self, record: Record) -> bool:
+        """Whether the step of that input leaves nothing to do but to wait for the next one."""
+        is_ordinary = (record.kind is Kind.RECEIVE or record.kind is Kind.RESOLVED) and self.course is None
+        is_over = self.result is not None or self._length >= self._look_from
+        return is_ordinary and not is_over and self.book.draft.is_all
+
+    async def _commit(self, *, may_rest: bool = False) -> None:
         draft, self.book.draft = self.book.draft, Draft()
-        await self.host.commit(draft, self.book.incarnation)
+        await self.host.commit(draft, self.book.incarnation, may_rest=may_rest)
         if self.course is not None:
             self.host.announce(self.course.standing)
         for path, _ in draft.begins:
@@ -258,8 +264,7 @@ class Life(Inputs):
         """That step has failed then: its input is used up, the handler that failed ends, and all others go on."""
         self.book.begin_step(record)
         failed = int(crash.key)
-        activation = self.activations.pop(failed, None)
-        if activation is not None:
+        if (activation := self.activations.pop(failed, None)) is not None:
             await self._runner.kill(activation)
         self.tell_of_crash(record, self.book.scope, failed, crash.payload, self._first_scope)
         if record.kind is Kind.RESOLVED and record.key in self.futures:
@@ -279,13 +284,18 @@ class Life(Inputs):
 
     # -- what an input does ------------------------------------------------------------------------------------------
 
+    @property
+    def _length(self) -> int:
+        """How many records there are since the beginning."""
+        return self.book.seq - self._began_at + 1
+
     async def _look_at_the_length(self) -> None:
         """Roll the past up if it is time; tell of one that grows, and stop one that does not end (J7).
 
         Raises:
             PastTooLong: there are `records_max` records.
         """
-        behaviour, length = self.behaviour, self.book.seq - self._began_at + 1
+        behaviour, length = self.behaviour, self._length
         assert behaviour is not None
         is_quiet = not self.activations and not self.futures and (self.course is None or self.course.is_quiet)
         if behaviour.snapshot_every and length >= behaviour.snapshot_every and is_quiet and self.host.takes_snapshots:
@@ -305,7 +315,7 @@ class Life(Inputs):
         assert self.beginning is not None
         try:
             snapshot = behaviour.snapshot() if self.course is None else self.course.snapshot()
-            beginning = attrs.evolve(self._anew(self.beginning), has_snapshot=True, snapshot=snapshot)
+            beginning = attrs.evolve(self.anew(self.beginning), has_snapshot=True, snapshot=snapshot)
             self._apply(self._rolled_up(beginning))
         except Exception as error:
             self.book.draft = Draft()
@@ -321,11 +331,6 @@ class Life(Inputs):
     def _takes_no_snapshots(self, what: str, error: Exception) -> None:
         self.host.takes_snapshots = False
         self.report(SnapshotFailed(self.path, what, error))
-
-    def _anew(self, beginning: Beginning) -> Beginning:
-        """The same actor, with what it has by now: children that live, and names that it has given away for good."""
-        kept = tuple(each for each in self.children if "#" not in each.rpartition("/")[2] or self.host.is_live(each))
-        return attrs.evolve(beginning, count=self.book.count, children=kept, born=tuple(self.born.items()))
 
     def _apply(self, record: Record, envelope: Envelope[object] | None = None) -> None:
         """What the input of a step does."""
@@ -464,7 +469,7 @@ class Life(Inputs):
         if pending := self._what_is_pending(wanted):
             self._failed = (activation, pending)
             return None
-        beginning = self._anew(Beginning(name_of(wanted.behaviour), version_of(wanted.behaviour), wanted.args))
+        beginning = self.anew(Beginning(name_of(wanted.behaviour), version_of(wanted.behaviour), wanted.args))
         if is_own_step:
             return self._rolled_up(beginning, self.path)
         self._apply(self._rolled_up(beginning))

@@ -94,8 +94,10 @@ class Host(Protocol):
         """The life goes on in the task that calls."""
         ...
 
-    async def commit(self, draft: Draft, incarnation: int) -> None:
-        """Store a step, then let its messages go. Not cancelled."""
+    async def commit(self, draft: Draft, incarnation: int, *, may_rest: bool) -> None:
+        """Store a step, then let its messages and its answers go. Not cancelled. If it *may rest*, this comes back when there
+        is something to do, for the life would only wait for that.
+        """
         ...
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:

@@ -19,6 +19,7 @@ from histrio.testing.journal_words import (
 )
 from histrio_kernel.journal.errors import JournalDamaged, SeqConflict
 from histrio_kernel.journal.store import Batch, Journal
+from histrio_kernel.parking import request
 
 __all__ = ["CHECKS_OF_HOW"]
 
@@ -193,6 +194,50 @@ async def cancelled_it_is_stored(keeper: Keeper) -> None:
         )
 
 
+class _Rest:
+    """A `Rest` that wakes its task when it is asked, two rounds later, and says what there was then."""
+
+    def __init__(self, look: Callable[[], object], nursery: trio.Nursery) -> None:
+        self.request = request(lambda _: trio.lowlevel.Abort.FAILED)
+        self.seen: list[object] = []
+        self._look = look
+        self._nursery = nursery
+        self._task = trio.lowlevel.current_task()
+
+    def rests(self) -> bool:
+        self.seen.append(self._look())
+        self._nursery.start_soon(self._wake)
+        return True
+
+    async def _wake(self) -> None:
+        for _ in range(2):
+            await trio.lowlevel.checkpoint()
+        trio.lowlevel.reschedule(self._task)
+
+
+async def whoever_may_rest_is_asked_when_it_is_stored(keeper: Keeper) -> None:
+    """At most once, and not at all of what is refused; and then it gets what it would get without."""
+    rests: dict[int, _Rest] = {}
+    over: list[int] = []
+
+    async def commit(journal: Journal, nursery: trio.Nursery, number: int) -> None:
+        rests[number] = rest = _Rest(lambda: number in over, nursery)
+        batch = Batch(records=[a_record(f"/{number}", 2 if number % 5 == 4 else 1)])
+        try:
+            stored = await journal.commit(batch, rest)
+            require(list(stored) == list(batch.records), f"what was stored of /{number} was {stored}")
+        except SeqConflict:
+            require(number % 5 == 4, f"/{number} was refused")
+            require(not rest.seen, f"/{number} was refused, and was asked whether to rest")
+        over.append(number)
+
+    async with keeper.open() as journal, trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(commit, journal, nursery, number)
+    require(all(rest.seen in ([], [False]) for rest in rests.values()), "one was asked twice, or when it had gone on")
+    same(sorted(over), list(range(20)), "those that came back")
+
+
 async def every_call_is_a_checkpoint(keeper: Keeper) -> None:
     """Reading is one, too."""
     async with keeper.open() as journal:
@@ -268,6 +313,7 @@ CHECKS_OF_HOW: Final[tuple[Callable[[Keeper], Awaitable[None]], ...]] = (
     many_that_go_on_are_told_apart,
     who_is_refused_harms_nobody,
     cancelled_it_is_stored,
+    whoever_may_rest_is_asked_when_it_is_stored,
     every_call_is_a_checkpoint,
     a_closed_one_says_so,
     damage_is_found,

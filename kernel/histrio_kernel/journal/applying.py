@@ -75,6 +75,8 @@ def prepared(batch: Batch) -> Batch:
     Raises:
         ValueError: a digest is that of another payload, or `transact` names a record that is not there.
     """
+    if batch.has_digests and batch.transact is None:
+        return batch
     if batch.transact is not None and not 0 <= batch.transact[0] < len(batch.records):
         raise ValueError(f"transact is for record {batch.transact[0]} of a batch that has {len(batch.records)}")
     for record in batch.records:

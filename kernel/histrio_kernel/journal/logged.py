@@ -21,7 +21,7 @@ from typing import Final, TypeVar, final
 import msgspec
 import trio
 
-from histrio_kernel.combine import Combiner, Job
+from histrio_kernel.combine import Combiner, Job, Rest
 from histrio_kernel.driver import Disk, DiskFailed, FilePath
 from histrio_kernel.journal.applying import apply, prepared
 from histrio_kernel.journal.errors import ForeignFile, JournalDamaged, JournalFailed, JournalTooNew
@@ -76,8 +76,9 @@ class _Commit(_Work):
 
     stays = in_any_order = True
 
-    def __init__(self, batch: Batch, entry: bytes) -> None:
+    def __init__(self, batch: Batch, entry: bytes, rest: Rest | None) -> None:
         super().__init__()
+        self.rest = rest
         self.batch: Final = batch
         self.entry: Final = entry
         self.stored: Sequence[Record] = ()
@@ -190,7 +191,7 @@ class LoggedJournal:
         """What no other journal has."""
         return self._stored.identity
 
-    async def commit(self, batch: Batch) -> Sequence[Record]:
+    async def commit(self, batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
         """Store a batch; see `Journal.commit`."""
         if batch.transact is not None:
             raise TypeError(
@@ -204,7 +205,7 @@ class LoggedJournal:
                 f"{self._log.path}: a batch of {len(entry)} bytes is more than a record of a log may have"
                 f" ({LOG_PAYLOAD_BYTES_MAX}); nothing was written. Keep large things elsewhere, and their names here"
             )
-        job = _Commit(batch, entry)
+        job = _Commit(batch, entry, rest)
         await self._do(job)
         return job.stored
 

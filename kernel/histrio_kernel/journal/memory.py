@@ -7,6 +7,7 @@ from typing import Final, final
 
 import trio
 
+from histrio_kernel.combine import Combiner, Job, Rest
 from histrio_kernel.journal.applying import apply, prepared
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Mail
@@ -16,8 +17,21 @@ __all__ = ["MemoryJournal"]
 
 
 @final
+class _Commit(Job):
+    __slots__ = ("batch", "stored")
+
+    stays = in_any_order = True
+
+    def __init__(self, batch: Batch, rest: Rest | None) -> None:
+        super().__init__()
+        self.rest = rest
+        self.batch: Final = batch
+        self.stored: Sequence[Record] = ()
+
+
+@final
 class MemoryJournal:
-    """A `Journal` in memory, for tests of what is above it.
+    """A `Journal` in memory, for tests of what is above it. Those who commit at the same time share a trip, as everywhere.
 
     Args:
         stored: what it holds; give it that of another one to open that one again.
@@ -30,6 +44,7 @@ class MemoryJournal:
     def __init__(self, stored: Stored | None = None) -> None:
         self.stored: Final = Stored() if stored is None else stored
         self._is_closed = False
+        self._line: Final[Combiner[_Commit]] = Combiner(lambda waiting: sum(1 for _ in waiting), self._travel)
 
     async def __aenter__(self) -> MemoryJournal:
         return self
@@ -42,12 +57,12 @@ class MemoryJournal:
         """What no other journal has."""
         return self.stored.identity
 
-    async def commit(self, batch: Batch) -> Sequence[Record]:
+    async def commit(self, batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
         """Store a batch; see `Journal.commit`."""
-        batch = prepared(batch)
+        job = _Commit(prepared(batch), rest)
         self._check_open()
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        return apply(self.stored, batch)
+        await self._line.do(job)
+        return job.stored
 
     async def records(self, path: str, after: int = 0) -> Sequence[Record]:
         """What is kept of one actor; see `Journal.records`."""
@@ -72,6 +87,15 @@ class MemoryJournal:
     async def aclose(self) -> None:
         """It is closed: what it holds can be given to another one."""
         self._is_closed = True
+
+    async def _travel(self, trip: Sequence[_Commit]) -> None:
+        for job in trip:
+            try:
+                job.stored = apply(self.stored, job.batch)
+            except Exception as error:
+                job.fail(error)
+            else:
+                job.settle()
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -21,7 +21,7 @@ import attrs
 import trio
 
 from histrio_kernel.bounds import bound
-from histrio_kernel.combine import Combiner, Job
+from histrio_kernel.combine import Combiner, Job, Rest
 from histrio_kernel.driver import FilePath
 from histrio_kernel.journal.applying import apply, prepared
 from histrio_kernel.journal.errors import JournalDamaged, JournalFailed
@@ -90,10 +90,13 @@ class _Commit(_Work):
 
     stays = in_any_order = True
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, rest: Rest | None) -> None:
         super().__init__()
+        self.rest = rest
         self.batch: Final = batch
-        self.size: Final = sum(len(record.payload) for record in batch.records)
+        self.size = 0
+        for record in batch.records:
+            self.size += len(record.payload)
         self.stored: Sequence[Record] = ()
 
 
@@ -176,9 +179,9 @@ class SqliteJournal:
         """What it has done so far."""
         return JournalStatistics(self._batches, self._groups, self._line.waiting)
 
-    async def commit(self, batch: Batch) -> Sequence[Record]:
+    async def commit(self, batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
         """Store a batch; see `Journal.commit`."""
-        job = _Commit(prepared(batch))
+        job = _Commit(prepared(batch), rest)
         self._check_open()
         await self._line.do(job)
         return job.stored

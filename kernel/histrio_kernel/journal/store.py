@@ -18,6 +18,7 @@ from typing import Protocol
 import attrs
 import msgspec
 
+from histrio_kernel.combine import Rest
 from histrio_kernel.journal.record import Record
 
 __all__ = ["ActorRow", "Batch", "DeadLetterRow", "Journal", "Mail"]
@@ -95,6 +96,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         transact: called with the store's own connection inside of the transaction, right before the records are written; it
             returns what is to be the payload of the record at that index (J6, transactional effects). If it raises, nothing of
             the batch is written, `commit` raises that, and the journal goes on.
+        has_digests: whether the digest of each record is that of its payload, so that nobody need look: who says so has just
+            made them.
     """
 
     records: Sequence[Record] = ()
@@ -105,6 +108,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     keep_from: Sequence[tuple[str, int]] = ()
     forget: Sequence[str] = ()
     transact: tuple[int, Callable[[sqlite3.Connection], bytes]] | None = None
+    has_digests: bool = False
 
 
 class Journal(Protocol):
@@ -115,10 +119,14 @@ class Journal(Protocol):
         """What no other journal has, drawn when it was made: keys that leave it begin with that."""
         ...
 
-    async def commit(self, batch: Batch) -> Sequence[Record]:
+    async def commit(self, batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
         """Store a batch, and return its records as they are stored, when that is synced.
 
         Not cancelled: whether it is stored has to be known before anything else of the caller. It lets others run.
+
+        Args:
+            batch: what to store.
+            rest: asked when the batch is stored, whether the caller is to go on. A store that does not ask lets it go on.
 
         Raises:
             SeqConflict: it does not go on where the store ends, or sends what is in the journal already; nothing was written,
