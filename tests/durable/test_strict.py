@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import os
 import random
 import secrets
@@ -150,6 +151,37 @@ def test_a_plain_wait_is_refused(name: str, end: str) -> None:
     """J3: its step never happened, with or without something behind the wait, and whoever catches the error."""
     with pytest.raises(histrio.ActorFailed, match=f"/doer waits for trio: .*, at {__file__}:.*self.io"):
         answers(f"{name}{end}")
+
+
+def test_what_happens_to_be_collected_meanwhile_is_not_the_handlers() -> None:
+    """J3: a finalizer of somebody else's garbage may run in any handler, and may do what it likes."""
+    seen: list[float] = []
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            seen.append(time.time())
+
+    def make_and_collect() -> str:
+        gc.disable()
+        try:
+            Garbage()
+            gc.collect()
+        finally:
+            gc.enable()
+        time.time()
+        return "not reached"
+
+    DEEDS["garbage"] = make_and_collect
+    try:
+        (answer,) = answers("garbage")
+    finally:
+        del DEEDS["garbage"]
+
+    assert len(seen) == 1
+    assert "calls time.time" in answer, "what it calls itself is looked at again afterwards"
 
 
 def test_what_can_be_done_again_is_not_refused() -> None:

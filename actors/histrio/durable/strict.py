@@ -6,6 +6,8 @@
 # `from time import time` hides nothing. So while a handler runs, and only then, such a profiler looks at what its code calls,
 # itself or by the standard library. What Histrio calls for it is none of its business.
 #
+# Nor is what finalizers do, which run wherever Python happens to collect garbage.
+#
 # It costs a multiple of what a handler does, so it is for tests, and for a look before a deploy. What it cannot see is a value
 # that differs without a call: a global, the order of a set, `id()`.
 
@@ -16,6 +18,7 @@ import _socket
 import _thread
 import builtins
 import datetime as dt
+import gc
 import os
 import random
 import sys
@@ -23,7 +26,7 @@ import time
 import types
 from collections.abc import Awaitable, Callable, Generator
 from types import FrameType
-from typing import Any, Final, cast
+from typing import Any, Final, cast, final
 
 import trio
 
@@ -84,15 +87,18 @@ def looked_at(
     """
     running = cast("types.CoroutineType[Any, Any, object]", body())
     resume = _sending(running, None)
+    profiler = _Profiler(path)
     while True:
         before = sys.getprofile()
-        sys.setprofile(lambda frame, event, what: _look(path, frame, event, what))
+        gc.callbacks.append(profiler.collects)
+        sys.setprofile(profiler)
         try:
             request = resume()
         except StopIteration as end:
             return cast(object, end.value)
         finally:
             sys.setprofile(before)
+            gc.callbacks.remove(profiler.collects)
         if not is_recorded() and (plain := _plain_wait(running)) is not None:
             refuse(
                 NotRecorded(
@@ -116,8 +122,26 @@ def _throwing(running: types.CoroutineType[Any, Any, object], error: BaseExcepti
     return lambda: running.throw(error)
 
 
+@final
+class _Profiler:
+    """What Python calls while a handler of that actor runs."""
+
+    def __init__(self, path: str) -> None:
+        self._path: Final = path
+        self._collects = False
+
+    def collects(self, phase: str, _: object) -> None:
+        """Python begins or ends to collect garbage."""
+        self._collects = phase == "start"
+
+    def __call__(self, frame: FrameType, event: str, what: object) -> None:
+        """Something is called."""
+        if not self._collects:
+            _look(self._path, frame, event, what)
+
+
 def _look(path: str, frame: FrameType, event: str, what: object) -> None:
-    """Python's profiler calls this.
+    """Look at a call, or a return.
 
     Raises:
         NotRecorded: in the code that makes the call.
