@@ -154,6 +154,13 @@ def test_code_that_differs_is_named(shop: Path, tool: Tool) -> None:
     assert done.stderr.splitlines()[-1] == "histrio: shop.db: 2 living actors; 1 of them would be quarantined"
 
 
+def test_an_actor_may_be_named_instead_of_its_module(tool: Tool) -> None:
+    """J7: as in `histrio run`; all living actors are replayed, whatever class they are of."""
+    done = tool("replay-check", "shop:Till", "shop.db")
+
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "lines"),
     [
@@ -202,7 +209,7 @@ def test_an_interrupt_ends_it_quietly(shop: Path) -> None:
 
 def test_inspect_shows_what_an_actor_was(tool: Tool) -> None:
     """J7: its attributes as they were at that record, and the handlers that wait, each with what it waits for."""
-    done = tool("inspect", "shop", "shop.db", "/till", "--at", "7")
+    done = tool("inspect", "shop.db", "/till", "--at", "7")
 
     assert (done.returncode, done.stdout.splitlines()) == (
         0,
@@ -219,7 +226,7 @@ def test_inspect_shows_what_an_actor_was(tool: Tool) -> None:
 
 def test_inspect_shows_the_newest_state_by_default(tool: Tool) -> None:
     """J7: without `--at` that is the state after the last record; a line break in a value makes no second line."""
-    till, stall = (tool("inspect", "shop", "shop.db", path).stdout.splitlines() for path in ("/till", "/stall"))
+    till, stall = (tool("inspect", "shop.db", path).stdout.splitlines() for path in ("/till", "/stall"))
 
     assert till[2:] == [
         "  name = 'front'",
@@ -230,11 +237,55 @@ def test_inspect_shows_the_newest_state_by_default(tool: Tool) -> None:
     assert stall[2:] == ["  name = 'market\\nplace'", "  sold = []", "waits: for messages"]
 
 
+def test_inspect_finds_the_code_or_is_told_where_it_is(shop: Path, tool: Tool) -> None:
+    """J7: by the journal, which has the module that the class was in; who has moved it says where it is now."""
+    (shop / "shop.py").rename(shop / "store.py")
+
+    lost = tool("inspect", "shop.db", "/stall")
+    found = tool("inspect", "shop.db", "/stall", "--code", "store")
+
+    assert (lost.returncode, lost.stdout) == (2, "")
+    assert lost.stderr.startswith("histrio: there is no module 'shop' in ")
+    assert lost.stderr.endswith("; if the class of /stall is elsewhere now, name its module by --code MODULE\n")
+    assert (found.returncode, found.stdout.splitlines()[0]) == (0, "/stall (shop.stall) after record 1 of 1")
+
+
+def test_a_program_that_was_run_as_a_module_is_found(shop: Path, tool: Tool) -> None:
+    """J7: its classes call their module `__main__`, and it has a name; that of a file has none."""
+    single = """
+        import histrio
+        from histrio.durable import DurableActor, open_tree
+        from histrio_kernel.journal.sqlite import open_sqlite
+
+        class Only(DurableActor[int], behaviour="only"):
+            pass
+
+        async def main(system):
+            async with open_sqlite("only.db") as journal, open_tree(system, journal) as tree:
+                await tree.spawn(Only, name="only")
+
+        if __name__ == "__main__":
+            histrio.run(main)
+    """
+    (shop / "only.py").write_text(textwrap.dedent(single), encoding="utf-8")
+
+    def ran_by(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        (shop / "only.db").unlink(missing_ok=True)
+        subprocess.run([sys.executable, *arguments], cwd=shop, check=True, timeout=WAIT_S)
+        return tool("inspect", "only.db", "/only")
+
+    assert ran_by("-m", "only").returncode == 0
+    lost = ran_by("only.py")
+    assert lost.returncode == 2
+    assert "does not say in which module the class of /only is; name it by --code MODULE" in lost.stderr
+    assert tool("inspect", "only.db", "/only", "--code", "only").returncode == 0
+
+
 def test_inspect_says_what_differs(shop: Path, tool: Tool) -> None:
     """J7: what the code does not do again has no state; before that record it has."""
     deploy(shop, "return paid", "return -paid")
 
-    differs, before = (tool("inspect", "shop", "shop.db", "/till", "--at", at) for at in ("5", "3"))
+    differs, before = (tool("inspect", "shop.db", "/till", "--at", at) for at in ("5", "3"))
 
     assert (differs.returncode, differs.stdout) == (1, "")
     assert "record 5 of its journal is SEND ?! Value(4), and its code did SEND ?! Value(-4)" in differs.stderr
@@ -245,10 +296,12 @@ def test_inspect_says_what_differs(shop: Path, tool: Tool) -> None:
     ("arguments", "line"),
     [
         (["replay-check", "shup", "shop.db"], "there is no module 'shup' in "),
+        (["replay-check", "shop:Tell", "shop.db"], "the module 'shop' has no 'Tell'; did you mean 'Till'?"),
+        (["replay-check", "shop:Sell", "shop.db"], "shop:Sell is no class of durable actors (a subclass of"),
         (["replay-check", "shop", "nothing.db"], "{here}/nothing.db: there is no such journal"),
-        (["inspect", "shop", "nothing.db", "/till"], "{here}/nothing.db: there is no such journal"),
-        (["inspect", "shop", "shop.db", "/tell"], "the journal has no actor /tell; did you mean /till?"),
-        (["inspect", "shop", "shop.db", "/till", "--at", "12"], "/till has records 1 to 11, and none of number 12"),
+        (["inspect", "nothing.db", "/till"], "{here}/nothing.db: there is no such journal"),
+        (["inspect", "shop.db", "/tell"], "the journal has no actor /tell; did you mean /till?"),
+        (["inspect", "shop.db", "/till", "--at", "12"], "/till has records 1 to 11, and none of number 12"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(shop: Path, tool: Tool, arguments: list[str], line: str) -> None:
@@ -264,8 +317,8 @@ def test_what_cannot_be_used_is_one_line(shop: Path, tool: Tool, arguments: list
     ("arguments", "said"),
     [
         (["replay-check", "shop", "shop.db", "--seconds-max", "0"], "'0' is no number of seconds, more than 0"),
-        (["inspect", "shop", "shop.db", "/till", "--at", "now"], "invalid int value: 'now'"),
-        (["inspect", "shop", "shop.db"], "the following arguments are required: PATH"),
+        (["inspect", "shop.db", "/till", "--at", "now"], "invalid int value: 'now'"),
+        (["inspect", "shop.db"], "the following arguments are required: PATH"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(

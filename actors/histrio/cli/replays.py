@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from types import ModuleType
 from typing import Final
 
 import trio
@@ -16,7 +17,8 @@ from histrio.cli.journal_file import reading
 from histrio.cli.journals import add_journal_argument, check_path, usable
 from histrio.cli.numbers import positive_seconds
 from histrio.cli.printing import in_a_line, print_lines
-from histrio.cli.target import import_named
+from histrio.cli.target import find_in, import_named
+from histrio.durable.behaviours import name_of
 from histrio.durable.dry import SECONDS_MAX, Replayed, replay
 from histrio_kernel.journal.cursor import NonDeterminism
 from histrio_kernel.journal.errors import JournalDamaged
@@ -30,13 +32,11 @@ Import the module, and do again what each living actor of the journal has done. 
 is asked is whether the code of today does the same. Use it before a deploy, on a copy or on the journal itself."""
 
 _INSPECT: Final = """\
-Import the module, do again what one actor has done, up to the step with that record, and show what it is then: its
+Import the module of its class, do again what one actor has done, up to the step with that record, and show what it is then: its
 attributes, and the handlers that wait. Nothing is written, and no effect begins."""
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("module", metavar="MODULE", help="a module that defines or imports the classes of the actors")
-    add_journal_argument(parser)
+def _add_seconds_max(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds-max",
         metavar="S",
@@ -46,10 +46,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _imported(module: str) -> None:
+def _imported(module: str) -> ModuleType:
     """Make its classes known; what it prints goes to stderr, for stdout is ours."""
     with contextlib.redirect_stdout(sys.stderr):
-        import_named(module)
+        return import_named(module)
 
 
 def _done_again(tables: Tables, records: Sequence[Record], at: int | None, seconds_max: float) -> Replayed:
@@ -70,12 +70,29 @@ def _done_again(tables: Tables, records: Sequence[Record], at: int | None, secon
 # -- replay-check ------------------------------------------------------------------------------------------------------
 
 
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    about = "a module that defines or imports the classes of the actors, or one of these classes"
+    parser.add_argument("code", metavar="MODULE[:ACTOR]", help=about)
+    add_journal_argument(parser)
+    _add_seconds_max(parser)
+
+
 def _check(given: argparse.Namespace) -> int:
-    _imported(given.module)
+    module, _, actor = given.code.partition(":")
+    imported = _imported(module)
+    if actor and not _is_behaviour(found := find_in(imported, actor, _is_behaviour)):
+        raise Refused(f"{given.code} is no class of durable actors (a subclass of DurableActor), it is {found!r}")
     checks = _Checks(given)
     print_lines(checks.lines())
     say(f"{given.journal}: {checks.count} living actors; {checks.wrong or 'none'} of them would be quarantined")
     return 1 if checks.wrong else 0
+
+
+def _is_behaviour(value: object) -> bool:
+    try:
+        return bool(name_of(value))
+    except TypeError:
+        return False
 
 
 class _Checks:
@@ -117,9 +134,12 @@ def _told(path: str, error: Exception) -> str:
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    _add_common(parser)
+    add_journal_argument(parser)
     parser.add_argument("path", metavar="PATH", help="of the actor, such as /shop/order#1")
     parser.add_argument("--at", metavar="SEQ", type=int, help="the number of a record (default: of the last one)")
+    about = "a module that defines or imports its class (default: where that was, by the journal)"
+    parser.add_argument("--code", metavar="MODULE", help=about)
+    _add_seconds_max(parser)
 
 
 def _inspect(given: argparse.Namespace) -> int:
@@ -127,7 +147,7 @@ def _inspect(given: argparse.Namespace) -> int:
         check_path(connection, given.path)
         tables = Tables(connection)
         records = tables.read(given.path, 0)
-        _imported(given.module)
+        _import_class_of(tables, given)
         try:
             seen = _done_again(tables, records, given.at, given.seconds_max)
         except ValueError as error:
@@ -137,6 +157,24 @@ def _inspect(given: argparse.Namespace) -> int:
         return 1
     print_lines(map(in_a_line, _seen(seen, records[-1].seq)))
     return 0
+
+
+def _import_class_of(tables: Tables, given: argparse.Namespace) -> None:
+    """Import the module that is given, or else the one where the class of the actor was."""
+    row = tables.row(given.path)
+    module = "" if row is None else row.code.partition(":")[0]
+    if given.code is not None:
+        _imported(given.code)
+    elif module in ("", "__main__"):
+        raise Refused(
+            f"the journal does not say in which module the class of {given.path} is; name it by --code MODULE"
+        )
+    else:
+        try:
+            _imported(module)
+        except Refused as refused:
+            hint = f"if the class of {given.path} is elsewhere now, name its module by --code MODULE"
+            raise Refused(f"{refused}; {hint}") from None
 
 
 def _seen(seen: Replayed, last: int) -> Iterator[str]:
@@ -156,7 +194,7 @@ REPLAY_CHECK: Final = Command(
     name="replay-check",
     about="see whether the code of today does what a journal says that it did",
     description=_CHECK,
-    add_arguments=_add_common,
+    add_arguments=_add_check,
     run=usable(_check),
     exits=TOOL_EXITS,
 )

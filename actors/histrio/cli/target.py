@@ -21,7 +21,7 @@ import attrs
 from histrio.actor import Actor
 from histrio.cli.command import Refused
 
-__all__ = ["Target", "import_named", "load"]
+__all__ = ["Target", "find_in", "import_named", "load"]
 
 
 @attrs.frozen
@@ -42,7 +42,7 @@ def load(spelled: str) -> Target:
     module_name, _, path = spelled.partition(":")
     if not module_name or not path:
         raise Refused(f"{spelled!r} names no actor: write module:Actor, for example shop.store:Store")
-    found = _find(import_named(module_name), path)
+    found = find_in(import_named(module_name), path, lambda value: _class_of(value) is not None)
     kind = _class_of(found)
     if kind is None:
         raise Refused(f"{spelled} is no actor class (a subclass of histrio.Actor), it is {_what(found)}")
@@ -69,20 +69,24 @@ def import_named(name: str) -> ModuleType:
         raise Refused(f"the module {name!r} cannot be imported: {type(error).__name__}: {error}") from None
 
 
-def _find(module: ModuleType, path: str) -> object:
-    """The attribute at a dotted *path* in *module*."""
+def find_in(module: ModuleType, path: str, is_meant: Callable[[object], bool]) -> object:
+    """The attribute at a dotted *path* in *module*.
+
+    Raises:
+        Refused: there is none; it names the one that *is meant*, if its name is close, or all of those.
+    """
     found: object = module
     for name in path.split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise Refused(f"the module {module.__name__!r} has no {path!r}{_hint(module, path)}") from None
+            raise Refused(f"the module {module.__name__!r} has no {path!r}{_hint(module, path, is_meant)}") from None
     return found
 
 
-def _hint(module: ModuleType, path: str) -> str:
+def _hint(module: ModuleType, path: str, is_meant: Callable[[object], bool]) -> str:
     """What may have been meant."""
-    actors = [name for name, value in vars(module).items() if _class_of(value) and _is_of(module, value)]
+    actors = [name for name, value in vars(module).items() if is_meant(value) and _is_of(module, value)]
     close = difflib.get_close_matches(path, actors, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar, TypeVarTuple, cast, final
 
 from histrio.durable.errors import UnknownBehaviour
 
-__all__ = ["ContinueAs", "behaviour_named", "find_behaviour", "name_of", "register", "version_of"]
+__all__ = ["ContinueAs", "behaviour_named", "code_of", "find_behaviour", "name_of", "register", "version_of"]
 
 M = TypeVar("M")
 Ts = TypeVarTuple("Ts")
@@ -88,6 +89,15 @@ def version_of(cls: type[object]) -> int:
 def find_behaviour(name: str) -> type[object] | None:
     """The class of that name, if there is one."""
     return _NAMES.get(name)
+
+
+def code_of(name: str) -> str:
+    """Where the class of that name is now, as `module:name`; empty if there is none."""
+    found = find_behaviour(name)
+    if found is None:
+        return ""
+    spec = getattr(sys.modules.get(found.__module__), "__spec__", None)  # of `python -m`, the module is called __main__
+    return f"{found.__module__ if spec is None else spec.name}:{found.__qualname__}"
 
 
 def behaviour_named(name: str, path: str) -> Callable[..., Any]:

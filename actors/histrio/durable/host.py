@@ -22,6 +22,7 @@ from outcome import Error, Outcome, Value
 from histrio.actor import Actor, cell_of
 from histrio.durable.arrivals import Arrivals
 from histrio.durable.beginnings import Beginning
+from histrio.durable.behaviours import code_of
 from histrio.durable.boards import Board, Standing
 from histrio.durable.draft import Draft
 from histrio.durable.effects import Effect, Mode
@@ -467,7 +468,7 @@ def _nothing(_: object) -> bool:
 
 def row_of(path: str, beginning: Beginning) -> ActorRow:
     """The row of an actor that begins so; the numbers are the store's."""
-    return ActorRow(path, beginning.behaviour, beginning.version, "live", 0, 0, 1, 0, 0)
+    return ActorRow(path, beginning.behaviour, beginning.version, "live", 0, 0, 1, 0, 0, code_of(beginning.behaviour))
 
 
 def stopped(path: str) -> ActorStopped:

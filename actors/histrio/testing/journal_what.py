@@ -147,17 +147,17 @@ async def an_empty_batch(keeper: Keeper) -> None:
 async def rows_count_what_is_kept(keeper: Keeper) -> None:
     """`seq`, records and bytes are the store's own, whatever a row says; the rest is the batch's. In order of paths."""
     async with keeper.open() as journal:
-        lies = ActorRow("/b", "m:B", 2, "live", 50, 60, 1, 70, 80)
+        lies = ActorRow("/b", "b", 2, "live", 50, 60, 1, 70, 80, "m:B")
         await journal.commit(Batch(records=[a_record("/b", 1, b"123"), a_record("/b", 2, b"")], actors=[lies]))
         await journal.commit(Batch(actors=[a_row("/c")]))
         await journal.commit(Batch(records=[a_record("/a", 1, b"12", incarnation=4)]))
         await journal.commit(Batch(records=[a_record("/b", 3, b"1234", incarnation=2)]))
         first = ActorRow("/a", "", 0, "live", 1, 1, 4, 1, 2)
         third = ActorRow("/c", "module:Behaviour", 3, "live", 1, 0, 1, 0, 0)
-        expected = [first, ActorRow("/b", "m:B", 2, "live", 1, 3, 2, 3, 7), third]
+        expected = [first, ActorRow("/b", "b", 2, "live", 1, 3, 2, 3, 7, "m:B"), third]
         same(list(await journal.actors()), expected, "actors")
-        await journal.commit(Batch(actors=[attrs.evolve(lies, version=9, state="quarantined")]))
-        expected[1] = ActorRow("/b", "m:B", 9, "quarantined", 1, 3, 2, 3, 7)
+        await journal.commit(Batch(actors=[attrs.evolve(lies, version=9, state="quarantined", code="n:B")]))
+        expected[1] = ActorRow("/b", "b", 9, "quarantined", 1, 3, 2, 3, 7, "n:B")
         same(list(await journal.actors()), expected, "actors, after one has changed")
     async with keeper.open() as journal:
         same(list(await journal.actors()), expected, "actors, opened again")

@@ -211,7 +211,7 @@ class _Rows:
             row = self._rows[path]
             self._rows[path] = ActorRow(
                 path, row.behaviour, row.version, row.state, row.first_seq, row.last_seq + count,
-                max(row.incarnation, incarnation), row.records + count, row.bytes + size,
+                max(row.incarnation, incarnation), row.records + count, row.bytes + size, row.code,
             )  # fmt: skip
         return self._rows.values()
 
@@ -223,6 +223,7 @@ def _renewed(stored: ActorRow, given: ActorRow) -> ActorRow:
         behaviour=given.behaviour,
         version=given.version,
         state=given.state,
+        code=given.code,
         incarnation=max(stored.incarnation, given.incarnation),
     )
 

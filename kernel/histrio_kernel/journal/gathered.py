@@ -79,6 +79,7 @@ class Gathered:
             incarnation,
             row.records + len(records),
             size,
+            row.code,
         )
         return records
 

@@ -46,7 +46,7 @@ _TABLES: Final = (
     """CREATE TABLE actors (
         path TEXT NOT NULL PRIMARY KEY, behaviour TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL,
         first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, incarnation INTEGER NOT NULL, records INTEGER NOT NULL,
-        bytes INTEGER NOT NULL) WITHOUT ROWID""",
+        bytes INTEGER NOT NULL, code TEXT NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE mail (
         id INTEGER PRIMARY KEY, receiver TEXT NOT NULL, sender TEXT NOT NULL, number INTEGER NOT NULL,
         payload BLOB NOT NULL, at REAL NOT NULL, UNIQUE (receiver, sender, number))""",

@@ -66,6 +66,7 @@ class ActorRow:
         last_seq: of the newest.
         incarnation: the last one.
         records: how many are kept, and `bytes`, their payloads' length.
+        code: where the class of its behaviour was, as `module:name`, for tools that are to find it; empty if nobody says.
     """
 
     path: str
@@ -77,6 +78,7 @@ class ActorRow:
     incarnation: int
     records: int
     bytes: int
+    code: str = ""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -20,7 +20,7 @@ from histrio_kernel.signals import Kind
 
 __all__ = ["Tables"]
 
-_ROW: Final = "path, behaviour, version, state, first_seq, last_seq, incarnation, records, bytes"
+_ROW: Final = "path, behaviour, version, state, first_seq, last_seq, incarnation, records, bytes, code"
 _RECORD: Final = "path, seq, incarnation, kind, key, payload, at, scope, cause, digest"
 _MAIL: Final = "receiver, sender, number, payload, at"
 _KINDS: Final = frozenset(kind.value for kind in Kind)
@@ -147,7 +147,7 @@ class Tables:
         values = [
             (
                 row.path, row.behaviour, row.version, row.state, row.first_seq, row.last_seq, row.incarnation,
-                row.records, row.bytes,
+                row.records, row.bytes, row.code,
             )
             for row in rows
         ]  # fmt: skip
