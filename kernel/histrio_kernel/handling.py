@@ -405,6 +405,23 @@ class Intake:
             worker.state = RUNNING
             reschedule(worker.task)
 
+    def at_once(self) -> object:
+        """The next entry, if it can be had without a wait; else `NO_ENTRY`."""
+        worker = self._worker
+        turn = worker.turn
+        inbox = turn.inbox
+        if worker.delivery is not None and turn.account is not None:
+            _finish(worker, turn.account)  # who asks for the next message has handled the last one
+        if not turn.gate & (PAUSED | HALTED):
+            while inbox.queue:
+                entry = inbox.open_entry(inbox.queue.popleft())
+                if inbox.line:
+                    inbox.admit()
+                if entry is not NO_ENTRY:
+                    self._take_in_hand(entry)
+                    return entry
+        return NO_ENTRY
+
     @enable_ki_protection
     async def next(self) -> object:
         """The next entry, or `NO_ENTRY` if there is none and this is nudged.
@@ -414,26 +431,19 @@ class Intake:
         """
         worker = self._worker
         turn = worker.turn
-        inbox = turn.inbox
-        if worker.delivery is not None and turn.account is not None:
-            _finish(worker, turn.account)  # who asks for the next message has handled the last one
         while True:
             if turn.gate & PAUSED:
                 await turn.owner.boundary()
             if turn.gate & HALTED:
                 raise NoMoreMail
-            while inbox.queue:
-                entry = inbox.open_entry(inbox.queue.popleft())
-                if inbox.line:
-                    inbox.admit()
-                if entry is not NO_ENTRY:
-                    self._take_in_hand(entry)
-                    return entry
-            if inbox.closed is not None:
+            entry = self.at_once()
+            if entry is not NO_ENTRY:
+                return entry
+            if turn.inbox.closed is not None:
                 raise NoMoreMail
             if self.is_nudged:
                 return NO_ENTRY
-            inbox.open_queue()
+            turn.inbox.open_queue()
             turn.gate &= ~BY_HAND  # a message wakes it, and the end of the actor
             try:
                 worker.park()
@@ -472,9 +482,7 @@ class Intake:
             self._worker.turn.gate |= BY_HAND
 
     def _abort(self, raise_cancel: RaiseCancel) -> Abort:
-        self._is_cancelled = (
-            True  # Trio says so once: if that is too early, it goes on when what it is parked for is over
-        )
+        self._is_cancelled = True  # Trio says so once; if that is too early, this goes on when its wait is over
         return self._worker.abort(raise_cancel)
 
     def _take_in_hand(self, entry: object) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 
-import attrs
 import trio
+from msgspec.structs import replace
 from outcome import Error, Outcome, Value
 
 from histrio.actor import Actor, cell_of
@@ -230,7 +230,9 @@ class Host(Actor[object]):
                 return Go()
             intake.is_nudged = self._interrupt.is_set = False
             if mail:
-                entry = await intake.next()
+                entry = intake.at_once()
+                if entry is NO_ENTRY:
+                    entry = await intake.next()
                 if entry is not NO_ENTRY:
                     return Told(Envelope(message_of(entry), ask_of(entry)))
             else:
@@ -380,9 +382,9 @@ class Host(Actor[object]):
         rows = [row_of(path, beginning) for path, beginning in draft.begins]
         if self.life.beginning is not self._stored or draft.state == "ended":
             self._stored = self.life.beginning
-            rows.append(attrs.evolve(row_of(self._path, self.life.beginning), incarnation=incarnation))
+            rows.append(replace(row_of(self._path, self.life.beginning), incarnation=incarnation))
         if draft.state == "ended":  # and all below it
-            rows = [attrs.evolve(row, state="ended") for row in (*rows, *self._tree.rows_below(self._path))]
+            rows = [replace(row, state="ended") for row in (*rows, *self._tree.rows_below(self._path))]
         return Batch(
             records=draft.records,
             actors=rows,

@@ -132,7 +132,8 @@ class Life(Inputs):
                 envelope = item.envelope if isinstance(item, Told) else None
                 record = await self.transacted(item) if isinstance(item, Transact) else self.recorded(item)
                 if record is not None:
-                    await self._follow(await self._make(record, envelope))
+                    if (following := await self._make(record, envelope)) is not None:
+                        await self._follow(following)
                     if self._length >= self._look_from and self.result is None:
                         await self._look_at_the_length()
                 if isinstance(item, Restarted):
@@ -224,8 +225,7 @@ class Life(Inputs):
     def _only_waits_after(self, record: Record) -> bool:
         """Whether the step of that input leaves nothing to do but to wait for the next one."""
         is_ordinary = (record.kind is Kind.RECEIVE or record.kind is Kind.RESOLVED) and self.course is None
-        is_over = self.result is not None or self._length >= self._look_from
-        return is_ordinary and not is_over and self.book.draft.is_all
+        return is_ordinary and self.result is None and self._length < self._look_from and self.book.draft.is_all
 
     async def _commit(self, *, may_rest: bool = False) -> None:
         draft, self.book.draft = self.book.draft, Draft()

@@ -6,7 +6,7 @@
 # `from time import time` hides nothing. So while a handler runs, and only then, such a profiler looks at what its code calls,
 # itself or by the standard library. What Histrio calls for it is none of its business.
 #
-# Nor is what finalizers do, which run wherever Python happens to collect garbage.
+# Nor is what finalizers do, and whoever else is called when garbage is collected, which Python does wherever it likes.
 #
 # It costs a multiple of what a handler does, so it is for tests, and for a look before a deploy. What it cannot see is a value
 # that differs without a call: a global, the order of a set, `id()`.
@@ -90,7 +90,8 @@ def looked_at(
     profiler = _Profiler(path)
     while True:
         before = sys.getprofile()
-        gc.callbacks.append(profiler.collects)
+        gc.callbacks.insert(0, profiler.collects)
+        gc.callbacks.append(profiler.has_collected)  # behind those of others
         sys.setprofile(profiler)
         try:
             request = resume()
@@ -99,6 +100,7 @@ def looked_at(
         finally:
             sys.setprofile(before)
             gc.callbacks.remove(profiler.collects)
+            gc.callbacks.remove(profiler.has_collected)
         if not is_recorded() and (plain := _plain_wait(running)) is not None:
             refuse(
                 NotRecorded(
@@ -131,7 +133,11 @@ class _Profiler:
         self._collects = False
 
     def collects(self, phase: str, _: object) -> None:
-        """Python begins or ends to collect garbage."""
+        """Python begins to collect garbage, or has ended."""
+        self._collects = True
+
+    def has_collected(self, phase: str, _: object) -> None:
+        """So has Python, and all who are told of it have been."""
         self._collects = phase == "start"
 
     def __call__(self, frame: FrameType, event: str, what: object) -> None:

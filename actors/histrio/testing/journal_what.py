@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import attrs
+from msgspec.structs import replace
 
 from histrio.testing.journal_words import (
     Keeper,
@@ -156,7 +156,7 @@ async def rows_count_what_is_kept(keeper: Keeper) -> None:
         third = ActorRow("/c", "module:Behaviour", 3, "live", 1, 0, 1, 0, 0)
         expected = [first, ActorRow("/b", "b", 2, "live", 1, 3, 2, 3, 7, "m:B"), third]
         same(list(await journal.actors()), expected, "actors")
-        await journal.commit(Batch(actors=[attrs.evolve(lies, version=9, state="quarantined", code="n:B")]))
+        await journal.commit(Batch(actors=[replace(lies, version=9, state="quarantined", code="n:B")]))
         expected[1] = ActorRow("/b", "b", 9, "quarantined", 1, 3, 2, 3, 7, "n:B")
         same(list(await journal.actors()), expected, "actors, after one has changed")
     async with keeper.open() as journal:

@@ -15,8 +15,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
-import attrs
-import msgspec
+from msgspec.structs import replace
 
 from histrio_kernel.journal.errors import JournalDamaged, SeqConflict
 from histrio_kernel.journal.record import Record, digest_of
@@ -84,7 +83,7 @@ def prepared(batch: Batch) -> Batch:
             break
     else:
         return batch
-    return msgspec.structs.replace(batch, records=[_with_digest(record) for record in batch.records])
+    return replace(batch, records=[_with_digest(record) for record in batch.records])
 
 
 def _with_digest(record: Record) -> Record:
@@ -96,7 +95,7 @@ def _with_digest(record: Record) -> Record:
 
 
 def _with_payload(record: Record, payload: bytes) -> Record:
-    return msgspec.structs.replace(record, payload=payload, digest=digest_of(payload))
+    return replace(record, payload=payload, digest=digest_of(payload))
 
 
 def is_below(path: str, top: str) -> bool:
@@ -199,7 +198,7 @@ class _Rows:
         """So many records, and bytes of payload, below that `seq` are not there any more."""
         row = self._row(path)
         if seq > row.first_seq:
-            self._rows[path] = attrs.evolve(row, first_seq=seq, records=row.records - count, bytes=row.bytes - size)
+            self._rows[path] = replace(row, first_seq=seq, records=row.records - count, bytes=row.bytes - size)
 
     def all(self, records: Iterable[Record]) -> Iterable[ActorRow]:
         """The rows as they are with these records."""
@@ -218,7 +217,7 @@ class _Rows:
 
 def _renewed(stored: ActorRow, given: ActorRow) -> ActorRow:
     """What is given of an actor; the numbers of its records are the store's."""
-    return attrs.evolve(
+    return replace(
         stored,
         behaviour=given.behaviour,
         version=given.version,

@@ -54,8 +54,7 @@ class DeadLetterRow:
     at: float
 
 
-@attrs.frozen
-class ActorRow:
+class ActorRow(msgspec.Struct, frozen=True):
     """What a journal knows of one actor without reading its records.
 
     Attributes:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final, final
 
+from msgspec.structs import astuple
+
 from histrio_kernel.journal.applying import whole
 from histrio_kernel.journal.errors import JournalDamaged
 from histrio_kernel.journal.record import Record
@@ -144,14 +146,7 @@ class Tables:
 
     def put_all(self, rows: Collection[ActorRow]) -> None:
         """Add or replace what is known of actors, each of them once."""
-        values = [
-            (
-                row.path, row.behaviour, row.version, row.state, row.first_seq, row.last_seq, row.incarnation,
-                row.records, row.bytes, row.code,
-            )
-            for row in rows
-        ]  # fmt: skip
-        self._insert("INSERT OR REPLACE INTO actors", _ROW, values)
+        self._insert("INSERT OR REPLACE INTO actors", _ROW, [astuple(row) for row in rows])
         if self._known is not None:
             if len(self._known) > _KNOWN_MAX:
                 self._known.clear()
