@@ -198,7 +198,7 @@ class Combiner(Generic[JobT]):
             if not each.in_any_order:
                 self._over.append(each)
             elif each.task is not None:
-                if each.rest is not None and each.error is None and _rests(each, each.rest):
+                if _rests(each):
                     each.task = None
                 else:
                     _wake(each)
@@ -249,9 +249,10 @@ class Combiner(Generic[JobT]):
             _wake(first)
 
 
-def _rests(job: Job, rest: Rest) -> bool:
+def _rests(job: Job) -> bool:
+    """Whether the task of a job that is over stays parked."""
     try:
-        return rest.rests()
+        return job.rest is not None and job.error is None and job.rest.rests()
     except Exception as error:
         job.error = error
         return False

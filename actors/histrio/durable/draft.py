@@ -42,8 +42,8 @@ class Draft:
         self.after: list[Callable[[], None]] = []
 
     @property
-    def is_all(self) -> bool:
-        """Whether nothing is to be done in a task of the actor when it is in the journal."""
+    def leaves_nothing_to_do(self) -> bool:
+        """Whether a task of the actor has nothing to do when it is in the journal."""
         return not (self.begins or self.after)
 
     def adds_records_only(self) -> bool:

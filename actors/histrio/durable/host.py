@@ -117,6 +117,7 @@ class Host(Actor[object]):
         self.arrivals: Final = Arrivals()
         self._intake: Intake | None = None
         self.request: Any = None
+        """What its task is parked by while a step is stored; see `Rest`."""
         self._leaving: tuple[Batch, Draft] | None = None
         """What is about to be stored, or is, and has not left yet."""
         self._interrupt: Final = Interrupt()

@@ -211,9 +211,7 @@ class Life(Inputs):
         while self._next_self is not None and self._failed is None and following is None:
             following = await self._go_on_as_another(is_own_step=is_own_step)
             is_own_step = True
-        failed = None
-        if self._failed is not None:
-            failed = self._crash(record, scope, took, first_scope)
+        failed = None if self._failed is None else self._crash(record, scope, took, first_scope)
         self._finish_if_wanted()
         await self._commit(may_rest=failed is None and following is None and self._only_waits_after(record))
         if failed is not None and self.result is None:
@@ -225,7 +223,8 @@ class Life(Inputs):
     def _only_waits_after(self, record: Record) -> bool:
         """Whether the step of that input leaves nothing to do but to wait for the next one."""
         is_ordinary = (record.kind is Kind.RECEIVE or record.kind is Kind.RESOLVED) and self.course is None
-        return is_ordinary and self.result is None and self._length < self._look_from and self.book.draft.is_all
+        is_over = self.result is not None or self._length >= self._look_from
+        return is_ordinary and not is_over and self.book.draft.leaves_nothing_to_do
 
     async def _commit(self, *, may_rest: bool = False) -> None:
         draft, self.book.draft = self.book.draft, Draft()

@@ -92,7 +92,7 @@ class MemoryJournal:
         for job in trip:
             try:
                 job.stored = apply(self.stored, job.batch)
-            except Exception as error:
+            except BaseException as error:  # of a transactional effect: it concerns nobody else
                 job.fail(error)
             else:
                 job.settle()
