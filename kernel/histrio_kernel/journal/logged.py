@@ -24,6 +24,7 @@ import trio
 from histrio_kernel.combine import Combiner, Job, Rest
 from histrio_kernel.driver import Disk, DiskFailed, FilePath
 from histrio_kernel.journal.applying import apply, prepared
+from histrio_kernel.journal.commits import Commit
 from histrio_kernel.journal.errors import ForeignFile, JournalDamaged, JournalFailed, JournalTooNew
 from histrio_kernel.journal.record import FORMAT, Record
 from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Mail
@@ -66,26 +67,17 @@ _groups: Final = msgspec.msgpack.Decoder(list[_Entry])
 _beginnings: Final = msgspec.msgpack.Decoder(_Begins)
 
 
-class _Work(Job):
-    __slots__ = ()
-
-
 @final
-class _Commit(_Work):
-    __slots__ = ("batch", "entry", "stored")
-
-    stays = in_any_order = True
+class _Commit(Commit):
+    __slots__ = ("entry",)
 
     def __init__(self, batch: Batch, entry: bytes, rest: Rest | None) -> None:
-        super().__init__()
-        self.rest = rest
-        self.batch: Final = batch
+        super().__init__(batch, rest)
         self.entry: Final = entry
-        self.stored: Sequence[Record] = ()
 
 
 @final
-class _Look(_Work):
+class _Look(Job):
     """Anything but a batch; it has its turn alone."""
 
     __slots__ = ("look",)
@@ -96,7 +88,7 @@ class _Look(_Work):
 
 
 @final
-class _Close(_Work):
+class _Close(Job):
     __slots__ = ()
 
 
@@ -177,7 +169,7 @@ class LoggedJournal:
     def __init__(self, log: Log, stored: Stored) -> None:
         self._log: Final = log
         self._stored: Final = stored
-        self._line: Final[Combiner[_Work]] = Combiner(_fit, self._travel)
+        self._line: Final[Combiner[Job]] = Combiner(_fit, self._travel)
         self._failure: JournalFailed | None = None
         self._is_closed = False
         self.groups = 0
@@ -234,7 +226,7 @@ class LoggedJournal:
             await self._line.do(_Close())
             await self._log.close()
 
-    async def _do(self, job: _Work) -> None:
+    async def _do(self, job: Job) -> None:
         if self._is_closed:
             raise trio.ClosedResourceError(f"{self._log.path} is closed; open it again")
         await self._line.do(job)
@@ -246,7 +238,7 @@ class LoggedJournal:
 
     # What follows is done for the line, one trip at a time.
 
-    async def _travel(self, trip: Sequence[_Work]) -> None:
+    async def _travel(self, trip: Sequence[Job]) -> None:
         if isinstance(trip[0], _Close):
             trip[0].settle()
             return
@@ -257,7 +249,7 @@ class LoggedJournal:
                 if not job.settled:
                     job.fail(self._failure.again())
 
-    async def _perform(self, trip: Sequence[_Work]) -> None:
+    async def _perform(self, trip: Sequence[Job]) -> None:
         written: list[_Commit] = []
         for job in trip:
             try:
@@ -298,7 +290,7 @@ def _group(jobs: Sequence[_Commit]) -> bytes:
     return _encoder.encode([msgspec.Raw(job.entry) for job in jobs])
 
 
-def _fit(line: Iterable[_Work]) -> int:
+def _fit(line: Iterable[Job]) -> int:
     """How many of those who wait share an append: batches up to what a record may have, or one look."""
     count = total = 0
     for job in line:

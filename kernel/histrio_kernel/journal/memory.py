@@ -7,26 +7,14 @@ from typing import Final, final
 
 import trio
 
-from histrio_kernel.combine import Combiner, Job, Rest
+from histrio_kernel.combine import Combiner, Rest
 from histrio_kernel.journal.applying import apply, prepared
+from histrio_kernel.journal.commits import Commit
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Mail
 from histrio_kernel.journal.stored import Stored
 
 __all__ = ["MemoryJournal"]
-
-
-@final
-class _Commit(Job):
-    __slots__ = ("batch", "stored")
-
-    stays = in_any_order = True
-
-    def __init__(self, batch: Batch, rest: Rest | None) -> None:
-        super().__init__()
-        self.rest = rest
-        self.batch: Final = batch
-        self.stored: Sequence[Record] = ()
 
 
 @final
@@ -44,7 +32,7 @@ class MemoryJournal:
     def __init__(self, stored: Stored | None = None) -> None:
         self.stored: Final = Stored() if stored is None else stored
         self._is_closed = False
-        self._line: Final[Combiner[_Commit]] = Combiner(lambda waiting: sum(1 for _ in waiting), self._travel)
+        self._line: Final[Combiner[Commit]] = Combiner(lambda waiting: sum(1 for _ in waiting), self._travel)
 
     async def __aenter__(self) -> MemoryJournal:
         return self
@@ -59,7 +47,7 @@ class MemoryJournal:
 
     async def commit(self, batch: Batch, rest: Rest | None = None) -> Sequence[Record]:
         """Store a batch; see `Journal.commit`."""
-        job = _Commit(prepared(batch), rest)
+        job = Commit(prepared(batch), rest)
         self._check_open()
         await self._line.do(job)
         return job.stored
@@ -88,7 +76,7 @@ class MemoryJournal:
         """It is closed: what it holds can be given to another one."""
         self._is_closed = True
 
-    async def _travel(self, trip: Sequence[_Commit]) -> None:
+    async def _travel(self, trip: Sequence[Commit]) -> None:
         for job in trip:
             try:
                 job.stored = apply(self.stored, job.batch)

@@ -24,6 +24,7 @@ from histrio_kernel.bounds import bound
 from histrio_kernel.combine import Combiner, Job, Rest
 from histrio_kernel.driver import FilePath
 from histrio_kernel.journal.applying import apply, prepared
+from histrio_kernel.journal.commits import Commit
 from histrio_kernel.journal.errors import JournalDamaged, JournalFailed
 from histrio_kernel.journal.gathered import Gathered, only_adds
 from histrio_kernel.journal.lease import Lease, take
@@ -80,28 +81,19 @@ class JournalStatistics:
     waiting: int
 
 
-class _Work(Job):
-    __slots__ = ()
-
-
 @final
-class _Commit(_Work):
-    __slots__ = ("batch", "size", "stored")
-
-    stays = in_any_order = True
+class _Commit(Commit):
+    __slots__ = ("size",)
 
     def __init__(self, batch: Batch, rest: Rest | None) -> None:
-        super().__init__()
-        self.rest = rest
-        self.batch: Final = batch
+        super().__init__(batch, rest)
         self.size = 0
         for record in batch.records:
             self.size += len(record.payload)
-        self.stored: Sequence[Record] = ()
 
 
 @final
-class _Close(_Work):
+class _Close(Job):
     __slots__ = ()
 
 
@@ -151,7 +143,7 @@ class SqliteJournal:
         self._lease_s: Final = lease_s
         self._readonly: Final = readonly
         self._is_closed = False
-        self._line: Final[Combiner[_Work]] = Combiner(_fit, self._travel)
+        self._line: Final[Combiner[Job]] = Combiner(_fit, self._travel)
         self._thread: Final = WriterThread(f"journal {path.name}", lease_s / 3, self._tend)
         # What follows is the thread's.
         self._opened: Opened | None = None
@@ -221,7 +213,7 @@ class SqliteJournal:
         self._check_open()
         return await self._thread.run(self._reading, read)
 
-    async def _travel(self, trip: Sequence[_Work]) -> None:
+    async def _travel(self, trip: Sequence[Job]) -> None:
         if isinstance(trip[0], _Close):
             try:
                 await self._thread.run(self._close)
@@ -367,7 +359,7 @@ class SqliteJournal:
             opened.close()
 
 
-def _fit(line: Iterable[_Work]) -> int:
+def _fit(line: Iterable[Job]) -> int:
     """How many of those who wait make one transaction: batches up to the bounds, or one close."""
     count = total = 0
     for job in line:
