@@ -66,7 +66,7 @@ FLOORS: Final[tuple[tuple[str, ...], ...]] = (
         "log",
         "log_format",
     ),
-    ("account", "gate", "interrupt", "turn", "visiting", "settings", "handling", "lane"),
+    ("account", "gate", "interrupt", "turn", "visiting", "settings", "handling", "intake", "lane"),
     ("io", "doors", "journal"),
     ("machine.shell", "incarnation", "cell", "stuck", "loop_watchdog", "watchdog"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from tests.journal.keepers import in_a_log, in_memory, in_sqlite
 
 from histrio.testing import World, simulate
 from histrio.testing.journal_conformance import CHECKS, Keeper, check_journal
+from histrio.testing.journal_words import a_record
 from histrio_kernel.combine import Rest
-from histrio_kernel.journal.errors import SeqConflict
+from histrio_kernel.journal.errors import JournalDamaged, SeqConflict
 from histrio_kernel.journal.logged import open_logged
 from histrio_kernel.journal.memory import MemoryJournal
 from histrio_kernel.journal.record import Record
 from histrio_kernel.journal.sqlite import open_sqlite
-from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Mail
+from histrio_kernel.journal.store import ActorRow, Batch, DeadLetterRow, Journal, Mail
 from histrio_kernel.journal.stored import Stored
 from histrio_kernel.parking import again
 from histrio_kernel.real.disk import RealDisk
@@ -174,6 +176,48 @@ async def test_what_bends_nothing_passes() -> None:
         return Keeper(open=lambda: Bent(MemoryJournal(stored)))
 
     await check_journal(make)
+
+
+@pytest.mark.parametrize("error", [KeyError("a mistake"), SystemExit(3)])
+async def test_what_one_effect_raises_is_nobody_elses(error: BaseException, tmp_path: Path) -> None:
+    """J6: whatever it is: among those that are stored together, only its own commit raises it."""
+
+    def raise_it(_: sqlite3.Connection) -> bytes:
+        raise error
+
+    for keeper in (in_memory(), in_sqlite(tmp_path / "journal.db")):
+        raised: list[BaseException] = []
+
+        async def commit(journal: Journal, batch: Batch, raised: list[BaseException] = raised) -> None:
+            try:
+                await journal.commit(batch)
+            except BaseException as mine:
+                raised.append(mine)
+
+        async with keeper.open() as journal, trio.open_nursery() as nursery:
+            for number in range(4):
+                transact = (0, raise_it) if number == 2 else None
+                batch = Batch(records=[a_record(f"/{number}", 1)], transact=transact)
+                nursery.start_soon(commit, journal, batch)
+        assert [type(one) for one in raised] == [type(error)]
+        async with keeper.open() as journal:
+            assert [row.path for row in await journal.actors()] == ["/0", "/1", "/3"]
+
+
+async def test_a_digest_that_was_said_to_fit_is_looked_at_when_it_is_read(tmp_path: Path) -> None:
+    """J2: whoever commits is believed that it has just made its digests; whoever reads believes nobody."""
+    wrong = msgspec.structs.replace(a_record("/a", 1), digest=b"12345678")
+    for keeper in (
+        in_memory(),
+        in_sqlite(tmp_path / "journal.db"),
+        in_a_log(RealDisk(), str(tmp_path / "journal.log")),
+    ):
+        async with keeper.open() as journal:
+            with pytest.raises(ValueError, match="digest of another payload"):
+                await journal.commit(Batch(records=[wrong]))
+            await journal.commit(Batch(records=[wrong], has_digests=True))
+            with pytest.raises(JournalDamaged, match="/a: record 1 is damaged"):
+                await journal.records("/a")
 
 
 def test_no_two_have_one_identity(tmp_path: Path) -> None:

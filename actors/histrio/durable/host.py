@@ -47,7 +47,7 @@ from histrio_kernel.cell import Cell
 from histrio_kernel.driver import Driver
 from histrio_kernel.entries import NO_ENTRY, ask_of, message_of
 from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, NoMoreMail, Reason
-from histrio_kernel.handling import Intake
+from histrio_kernel.intake import Intake
 from histrio_kernel.interrupt import Interrupt, Interrupted
 from histrio_kernel.journal.cursor import NonDeterminism
 from histrio_kernel.journal.errors import JournalDamaged, Undecodable
