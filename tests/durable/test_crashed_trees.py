@@ -13,7 +13,8 @@ from tests.conftest import Show
 from tests.durable.levels import FIRM, IDENTITY, Build, Told, go_on, journal_on, open_house, traces
 from tests.effort import count
 
-from histrio.durable.deeds import Deeds
+from histrio.durable.draft import Draft
+from histrio.durable.host import Host
 from histrio.durable.stored import encode
 from histrio.testing import Report, World, crash_points, simulate
 from histrio_kernel import log_format
@@ -29,6 +30,8 @@ FEW: Final = (Build(1, 0, bytes(9_000)), Build(2, 0))
 RUNS_OF_A_SCHEDULE: Final = 200
 """Power cuts of one schedule, somewhat less than all that there are."""
 PARTS: Final = 4
+
+_COMMIT: Final = Host.commit
 
 
 @attrs.frozen
@@ -140,10 +143,10 @@ LATE: Final[dict[LoggedJournal, bytes]] = {}
 CLOSE: Final = LoggedJournal.aclose
 
 
-def call_at_once(life: Deeds, call: Callable[[], None], *, in_any_task: bool = False) -> None:
-    """As `Deeds.after_commit`, but before."""
-    if not life.is_past:
-        call()
+async def answer_and_commit(host: Host, draft: Draft, incarnation: int, *, may_rest: bool) -> None:
+    """As `Host.commit`, but the answers leave before."""
+    draft.answer(host.envelopes)
+    await _COMMIT(host, draft, incarnation, may_rest=may_rest)
 
 
 def sync_nothing(files: SimFiles, fd: int) -> None:
@@ -168,7 +171,7 @@ def syncs_nothing(patch: pytest.MonkeyPatch) -> None:
 
 def lets_go_early(patch: pytest.MonkeyPatch) -> None:
     """An actor answers before the step is in the journal."""
-    patch.setattr(Deeds, "after_commit", call_at_once)
+    patch.setattr(Host, "commit", answer_and_commit)
 
 
 def believes_its_log(patch: pytest.MonkeyPatch) -> None:

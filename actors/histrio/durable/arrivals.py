@@ -21,6 +21,8 @@ class Arrivals:
         letters: messages of durable actors, which the journal has.
     """
 
+    __slots__ = ("_loaded", "ended", "letters")
+
     def __init__(self) -> None:
         self.ended: Final[deque[Done | Beat | Begin | Restarted | Transact]] = deque()
         self.letters: Final[deque[Letter]] = deque()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final, cast
 
 import attrs
-from outcome import Error, Outcome, Value
+from outcome import Outcome, Value
 from trio.lowlevel import current_task
 
 from histrio.durable.activation import Activation
@@ -43,6 +42,11 @@ class Deeds:
         result_wanted: what the actor is to end with, when this step is over.
         is_over: whether this life has ended.
     """
+
+    __slots__ = (
+        "book", "born", "children", "envelopes", "futures", "host", "is_over", "owed", "pace", "path", "restarts",
+        "result_wanted", "telling",
+    )  # fmt: skip
 
     def __init__(self, host: Host, records: Sequence[Record]) -> None:
         self.host: Final = host
@@ -135,11 +139,10 @@ class Deeds:
         record = None if self.book.cursor is None else self.book.cursor.next
         return record is not None and (record.kind, record.key) == (kind, key)
 
-    def after_commit(self, call: Callable[[], None], *, in_any_task: bool = False) -> None:
-        """Call it when this step is in the journal; nothing if that is the past. *In any task*, or in one of the actor."""
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call it when this step is in the journal; nothing if that is the past."""
         if self.book.cursor is None:
-            draft = self.book.draft
-            (draft.replies if in_any_task else draft.after).append(call)
+            self.book.draft.after.append(call)
 
     def child(self, record: Record, beginning: Beginning) -> None:
         """Store the first record of a child with this step."""
@@ -201,18 +204,6 @@ class Deeds:
         record = self.book.emit(Kind.SEND, f"{owed}!", encode_outcome(outcome), scope)
         if sender:
             self._post(sender, record.seq, Answer(future, outcome))
-        else:
-            self.after_commit(partial(self._reply, scope, outcome), in_any_task=True)
+        elif self.book.cursor is None:
+            self.book.draft.answers.append((scope, outcome))
         return True
-
-    def _reply(self, scope: int, outcome: Outcome[object]) -> None:
-        """To whoever is not durable, if it is there still."""
-        envelope = self.envelopes.pop(scope, None)
-        if envelope is None:
-            return
-        if type(outcome) is Value:
-            envelope.reply(cast(object, outcome.value))
-        else:
-            assert isinstance(outcome, Error)
-            assert isinstance(outcome.error, Exception), outcome
-            envelope.fail(outcome.error)

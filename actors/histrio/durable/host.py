@@ -46,7 +46,7 @@ from histrio.taking import take
 from histrio_kernel.cell import Cell
 from histrio_kernel.driver import Driver
 from histrio_kernel.entries import NO_ENTRY, ask_of, message_of
-from histrio_kernel.errors import ActorFailed, ActorStopped, End, HistrioError, NoMoreMail, Reason
+from histrio_kernel.errors import ActorFailed, HistrioError, NoMoreMail
 from histrio_kernel.intake import Intake
 from histrio_kernel.interrupt import Interrupt, Interrupted
 from histrio_kernel.journal.cursor import NonDeterminism
@@ -108,6 +108,12 @@ class Host(Actor[object]):
         path: in the journal, which is that in the system.
         beginning: its first record's payload; None if it is in the journal already.
     """
+
+    __slots__ = (
+        "_address", "_beginning", "_board", "_cell", "_crashes", "_intake", "_interrupt", "_is_inboxs_turn",
+        "_leaving", "_nursery", "_path", "_quarantine", "_running", "_stored", "_tree", "_wall", "arrivals",
+        "began", "envelopes", "failure", "is_strict", "life", "request", "takes_snapshots",
+    )  # fmt: skip
 
     def __init__(self, tree: Tree, path: str, beginning: bytes | None = None) -> None:
         self._tree: Final = tree
@@ -366,8 +372,7 @@ class Host(Actor[object]):
         (batch, draft), self._leaving = self._leaving, None
         if batch.actors or batch.sends:
             self._tree.committed(batch)
-        for reply in draft.replies:
-            reply()
+        draft.answer(self.envelopes)
 
     async def transact(self, record: Record, call: Callable[[sqlite3.Connection], object]) -> Record:
         """Store a record whose payload is what `call` returns, in one transaction with what it does."""
@@ -380,10 +385,10 @@ class Host(Actor[object]):
         assert self.life.beginning is not None, self._path
         if self.life.beginning is self._stored and draft.adds_records_only():
             return Batch(records=draft.records, has_digests=True)
-        rows = [row_of(path, beginning) for path, beginning in draft.begins]
+        rows = [_row_of(path, beginning) for path, beginning in draft.begins]
         if self.life.beginning is not self._stored or draft.state == "ended":
             self._stored = self.life.beginning
-            rows.append(replace(row_of(self._path, self.life.beginning), incarnation=incarnation))
+            rows.append(replace(_row_of(self._path, self.life.beginning), incarnation=incarnation))
         if draft.state == "ended":  # and all below it
             rows = [replace(row, state="ended") for row in (*rows, *self._tree.rows_below(self._path))]
         return Batch(
@@ -469,11 +474,6 @@ def _nothing(_: object) -> bool:
     return False
 
 
-def row_of(path: str, beginning: Beginning) -> ActorRow:
+def _row_of(path: str, beginning: Beginning) -> ActorRow:
     """The row of an actor that begins so; the numbers are the store's."""
     return ActorRow(path, beginning.behaviour, beginning.version, "live", 0, 0, 1, 0, 0, code_of(beginning.behaviour))
-
-
-def stopped(path: str) -> ActorStopped:
-    """What those get who want something of an actor that is not there."""
-    return ActorStopped(path, Reason(End.STOPPED, "no durable actor lives there"))

@@ -33,6 +33,8 @@ class Inputs(Deeds):
         course: of a process: what it does; None of other actors, and before it begins.
     """
 
+    __slots__ = ("course",)
+
     def __init__(self, host: Host, records: Sequence[Record]) -> None:
         super().__init__(host, records)
         self.course: Course | None = None

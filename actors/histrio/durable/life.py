@@ -82,6 +82,11 @@ class Life(Inputs):
         again: whether it is not the first one in this process.
     """
 
+    __slots__ = (
+        "_began_at", "_failed", "_first_scope", "_has_warned", "_is_again", "_known", "_look_from", "_next_self",
+        "_runner", "activations", "beginning", "behaviour", "result",
+    )  # fmt: skip
+
     def __init__(self, host: Host, records: Sequence[Record], *, again: bool = False) -> None:
         super().__init__(host, records)
         self._is_again: Final = again
@@ -367,8 +372,7 @@ class Life(Inputs):
         course = self.course
         if course is None or (record.key == ADVANCE and not course.advance_is_due):
             assert self.book.cursor is not None
-            error = self.book.cursor.did_something_else("nothing, for it is not to advance, or is no process")
-            self.book.breaks(error)
+            self.book.breaks(self.book.cursor.did_something_else("nothing: it is not to advance, or is no process"))
         elif record.key == ADVANCE:
             self._activate(scope, record, course.take(), course.kept)
         else:
@@ -465,8 +469,9 @@ class Life(Inputs):
         """Roll up the past (J5). Lives that only go on as another have a step each: else the journal never had one of them."""
         assert self._next_self is not None
         (activation, wanted), self._next_self = self._next_self, None
-        if pending := self._what_is_pending(wanted):
-            self._failed = (activation, pending)
+        waiting = [f"handler {scope}" for scope in self.activations] + [str(future) for future in self.futures.values()]
+        if waiting:
+            self._failed = (activation, StillPending(self.path, wanted, waiting))
             return None
         beginning = self.anew(Beginning(name_of(wanted.behaviour), version_of(wanted.behaviour), wanted.args))
         if is_own_step:
@@ -482,10 +487,6 @@ class Life(Inputs):
         self.book.draft.keep_from = record.seq
         self.beginning = beginning
         return record
-
-    def _what_is_pending(self, wanted: object) -> StillPending | None:
-        waiting = [f"handler {scope}" for scope in self.activations] + [str(future) for future in self.futures.values()]
-        return StillPending(self.path, wanted, waiting) if waiting else None
 
     def _finish_if_wanted(self) -> None:
         wanted = self.result_wanted

@@ -41,6 +41,11 @@ class Runner:
         is_halted: says that no handler is to go on.
     """
 
+    __slots__ = (
+        "_base", "_driver", "_error", "_goes_on_here", "_idle", "_is_halted", "_is_inline", "_life", "_nursery",
+        "_path", "_ready", "_request", "_runs", "_waiting",
+    )  # fmt: skip
+
     _life: Coroutine[Any, Any, None]
     _base: Context
     _nursery: trio.Nursery
@@ -194,6 +199,8 @@ class Runner:
 @final
 class _Driver:
     """A task that drives the life, or is in a handler that it has begun, or idle."""
+
+    __slots__ = ("_base", "_request", "_runner", "_task")
 
     def __init__(self, runner: Runner) -> None:
         self._runner: Final = runner

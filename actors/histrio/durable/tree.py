@@ -17,7 +17,7 @@ from histrio.durable.actor import DurableActor
 from histrio.durable.beginnings import Beginning
 from histrio.durable.behaviours import find_behaviour, name_of, version_of
 from histrio.durable.boards import Board
-from histrio.durable.host import Host, stopped
+from histrio.durable.host import Host
 from histrio.durable.items import Answer, Letter, Message
 from histrio.durable.refs import DurableRef
 from histrio.durable.stored import encode
@@ -120,7 +120,7 @@ class DurableTree:
             found = host.address or self.system.ref_at(path)
             if found is not None:
                 return found
-        raise stopped(path)
+        raise _stopped(path)
 
     def board_at(self, path: str) -> Board:
         """What there is to see of the durable actor at a path.
@@ -131,7 +131,7 @@ class DurableTree:
         """
         host = self._hosts.get(path)
         if host is None or not self.is_live(path):
-            raise stopped(path)
+            raise _stopped(path)
         if host.quarantine is not None:
             raise host.quarantine
         return host.board
@@ -191,7 +191,7 @@ class DurableTree:
         what = decode(mail.payload, self.dereference)
         answers: list[Mail] = []
         if isinstance(what, Message) and what.answer_to and self.is_live(mail.sender):
-            answer = encode(Answer(what.answer_to, Error(stopped(mail.to))))
+            answer = encode(Answer(what.answer_to, Error(_stopped(mail.to))))
             answers.append(Mail(mail.sender, mail.to, -mail.number, answer, mail.at))
         batch = Batch(took=[(mail.to, mail.sender, mail.number)], dead=[row], sends=answers)
         await self.journal.commit(batch)
@@ -202,7 +202,7 @@ class DurableTree:
         for each in (path, *self._below(path)):
             self._hosts.pop(each, None)
             for call in self._watchers.pop(each, ()):
-                call(outcome if each == path else Error(stopped(each)))
+                call(outcome if each == path else Error(_stopped(each)))
 
     def when_over(self, path: str, call: Callable[[Outcome[object]], None]) -> None:
         """Call it when that actor will not go on; soon, if it has ended."""
@@ -218,7 +218,7 @@ class DurableTree:
             if record.kind is Kind.STOP:  # what is behind it tells those who asked something that it has ended
                 call(cast("Outcome[object]", decode(record.payload, self.dereference)))
                 return
-        call(Error(stopped(path)))
+        call(Error(_stopped(path)))
 
     async def spawn_host(self, below: Host, path: str) -> None:
         """Have a child live, which is in the journal, unless it does."""
@@ -339,3 +339,8 @@ async def open_tree(system: System, journal: Journal, *, strict: bool = False) -
             raised = first_of_group(rest)
     if raised is not None:
         raise raised
+
+
+def _stopped(path: str) -> ActorStopped:
+    """What those get who want something of an actor that is not there."""
+    return ActorStopped(path, Reason(End.STOPPED, "no durable actor lives there"))
