@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 import trio
+import trio.testing
 from outcome import Value
 from tests.effort import count
 from tests.simulation.test_repeatable import other_heap
@@ -42,6 +43,13 @@ async def wait_for_one_event() -> None:
             nursery.start_soon(event.wait, name=f"task {number}")
         await trio.sleep(1)
         event.set()
+
+
+async def wait_until_all_are_blocked() -> None:
+    """Many tasks wait for that."""
+    async with trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(trio.testing.wait_all_tasks_blocked, name=f"task {number}")
 
 
 class Ring:
@@ -86,6 +94,7 @@ PROGRAMS: Final[dict[str, Program]] = {
     "collection": drop_cycles,
     "event order": wait_for_one_event,
     "generators": leave_generators,
+    "idle order": wait_until_all_are_blocked,
 }
 
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import trio
+import trio.testing
 from outcome import Value
 
 import histrio
@@ -154,3 +155,49 @@ async def rest(world: World) -> None:
 def test_what_the_clock_wakes_before_settle_looks_is_waited_for() -> None:
     """D2: the clock may move between the moment in which nobody could go on and the step of who waited for that moment."""
     explore(rest, strategy="random").check()
+
+
+async def looks(world: World) -> None:
+    """Somebody sleeps again and again, and two others look at what nobody changes meanwhile."""
+    slept: list[int] = []
+
+    async def sleep() -> None:
+        for number in range(5):
+            await trio.sleep(1)
+            slept.append(number)
+            await trio.lowlevel.checkpoint()
+            slept.append(number)
+
+    async def look() -> None:
+        for _ in range(4):
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(slept) % 2 == 0, "somebody could go on"
+            assert len(slept) == 2 * int(world.now), "time has passed, and who slept has not gone on"
+            await trio.sleep(0.3)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sleep)
+        nursery.start_soon(look)
+        nursery.start_soon(look)
+
+
+def test_who_waits_until_all_are_blocked_sees_them_so() -> None:
+    """D1, D2: as in Trio, nothing happens between that moment and the step of whoever has waited for it."""
+    explore(looks, strategy="random").check()
+
+
+async def idle(world: World) -> None:
+    """An actor sleeps, and whoever runs the system asks what it waits for."""
+    system = await world.start()
+    sleeper = await world.spawn(Sleeper)
+    for _ in range(3):
+        await sleeper.tell(1.0)
+    while (state := await system.step_until_idle()).state is not histrio.IdleState.DONE:
+        assert state.until is not None
+        assert state.until > world.now, "it is not idle: its sleep is over"
+        await trio.sleep(0.3)
+
+
+def test_a_system_that_is_called_idle_is_so() -> None:
+    """D2: what `step_until_idle` says is of a moment in which no actor can go on, however the clock moves."""
+    explore(idle, strategy="random").check()

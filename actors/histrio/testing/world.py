@@ -117,8 +117,6 @@ class World:
         me = trio.lowlevel.current_task()
         while True:
             await wait_all_tasks_blocked()
-            if self.simulation.somebody_can_go_on:  # the clock has moved before this task had its turn
-                continue
             deadline = self.simulation.next_program_deadline(but=(me,))
             if deadline > limit:
                 return

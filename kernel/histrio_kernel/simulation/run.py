@@ -131,6 +131,9 @@ class Simulation:
         self._born = CLOCK
         self._scope: Final = trio.CancelScope()
         self._error: BaseException | None = None
+        self._idle_ends = False
+        self._saw_idle: set[int] = set()
+        """Who waited until nobody could go on, and has not gone on yet: nothing happens before they have looked."""
         self._ending = False
         self._walk_is_over = False
         self._unwound = self._unwind_max = 0
@@ -273,6 +276,8 @@ class Simulation:
         queue, next_deadline = steps.queue, steps.next_deadline
         if self.watched:
             self._watch()
+        if self._idle_ends:
+            self._idle_ends, self._saw_idle = False, set(map(ids, steps.woken_together()))
         while not self._ending:
             options = [*map(ids, steps.in_queue(queue))]
             ready = len(options)
@@ -282,8 +287,11 @@ class Simulation:
                     self._end_this_moment()
                     continue
                 if steps.timeout <= 0 or steps.somebody_waits_for_idle:
-                    return  # a deadline is due, or somebody waits for just this
-            if waiting:
+                    self._idle_ends = deadline > self.clock.now
+                    return  # a deadline is due, or Trio lets those go on who waited for just this
+            if self._saw_idle and not self._saw_idle.isdisjoint(options):
+                deadline = _NEVER
+            elif waiting:
                 options += waiting
             if deadline < _NEVER and (not options or (self.faults and not self.punctual)):  # else machines are not slow
                 options.append(CLOCK)
@@ -307,6 +315,7 @@ class Simulation:
             if self.on_step is not None:
                 self.on_step(self._what(identity, deadline), len(self.tape) - 1 if ways > 1 else -1, index)
             if index < ready:
+                self._saw_idle.discard(identity)
                 if steps.steps >= self._steps_max:
                     self.fail(Unsettled(self._unsettled()))
                     break
@@ -363,11 +372,6 @@ class Simulation:
     def next_program_deadline(self, but: Collection[Task] = ()) -> float:
         """When time alone will let the program go on: the first deadline that is no service's; infinite if none is."""
         return first_deadline(self.steps, lambda task: task not in but and not is_service(task))
-
-    @property
-    def somebody_can_go_on(self) -> bool:
-        """Whether another task than the one that asks has something to do now, or the simulated world has."""
-        return bool(self.steps.runnable() or self._waiting)
 
     def _what(self, identity: int, deadline: float) -> str:
         """What a step is called in reports."""

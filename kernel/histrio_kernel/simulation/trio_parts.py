@@ -59,6 +59,12 @@ class Queue(deque[Task]):
         """The tasks that can go on, in the order in which they became able to."""
         return list(super().__iter__())
 
+    def sort(self) -> None:
+        """From here on they are in the order in which they began."""
+        tasks = sorted(self.all(), key=lambda task: task._counter)
+        super().clear()
+        super().extend(tasks)
+
     def _unknown(self, *_: object, **__: object) -> Any:
         raise SimUnsupportedTrio("Trio takes tasks out of its queue in a way that the simulator does not know")
 

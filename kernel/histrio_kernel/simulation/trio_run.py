@@ -55,7 +55,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-REMEDIES: Final = frozenset({"cancel order", "collection", "deadline order", "event order", "generators"})
+REMEDIES: Final = frozenset({"cancel order", "collection", "deadline order", "event order", "generators", "idle order"})
 """What makes a run repeatable besides the choice of its steps. Tests switch each off, to see that it is needed."""
 
 _CLOSINGS_MAX: Final = 100  # times that a task of an abandoned run may refuse to end
@@ -137,7 +137,7 @@ class StepByStep(trio.abc.Instrument):
     """Takes over one Trio run, from its first moment on.
 
     Attributes:
-        runnable: the tasks that can go on now; `let_out` lets one of them.
+        queue: the tasks that can go on now; `let_out` lets one of them.
     """
 
     def __init__(self, chooser: Chooser, clock: SimClock, without: frozenset[str]) -> None:
@@ -201,8 +201,10 @@ class StepByStep(trio.abc.Instrument):
 
     # -- for the chooser -------------------------------------------------------------------------------------------------
 
-    def runnable(self) -> list[Task]:
-        """The tasks that can go on, in the order in which they became able to."""
+    def woken_together(self) -> list[Task]:
+        """Who can go on, in the order in which they began: Trio wakes those who wait until all are blocked by their addresses."""
+        if "idle order" not in self.without:
+            self.queue.sort()
         return self.queue.all()
 
     def __len__(self) -> int:
@@ -210,7 +212,7 @@ class StepByStep(trio.abc.Instrument):
         return len(self.queue)
 
     def let_out(self, index: int) -> Task:
-        """The task at that place of `runnable` goes on now, and no other."""
+        """The task at that place of the queue goes on now, and no other."""
         self.queue.chosen = index
         self.steps += 1
         if self.steps % COLLECT_EVERY == 0 and "collection" not in self.without:
