@@ -113,7 +113,8 @@ async def spawn_slowly(actor: Recorder) -> None:
 
 
 async def join_other(actor: Recorder) -> None:
-    """The end of a child."""
+    """The end of a child, which has something to do before."""
+    await actor.other.tell(Note())
     actor.other.control.stop()
     await actor.other.join()
 

@@ -375,6 +375,7 @@ async def test_what_an_ended_sibling_had_in_hand_comes_back(body: Body, autojump
         await sup.child(b).tell(Do(work))
         await settle()
         await sup.child(b).tell(Say("next"))
+        await settle()
         await sup.child(a).tell(Say("fail"))
         await when_up(sup.child(b), 2)
         await settle()
