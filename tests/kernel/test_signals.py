@@ -246,6 +246,7 @@ async def test_every_kind_is_heard_of(autojump_clock: Clock) -> None:
             spec = histrio.child("supervised", Worker)
             above = await system.spawn(histrio.Supervisor, spec)
             await above.child(spec).tell(Do("fail"))
+            await settle()
             await (await system.spawn(Worker)).tell(Do("fail"))
             await system.wait()
 
