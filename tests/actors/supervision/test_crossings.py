@@ -372,10 +372,9 @@ async def test_what_an_ended_sibling_had_in_hand_comes_back(body: Body, autojump
     async with histrio.open_system() as system:
         a, b = worker("a", log), worker("b", log, kind=Again).with_(shutdown_s=2)
         sup, _ = await supervise(system, a, b)
-        await sup.child(b).tell(Do(work))
-        await settle()
-        await sup.child(b).tell(Say("next"))
-        await settle()
+        for message in (Do(work), Say("next")):
+            await sup.child(b).tell(message)
+            await settle()
         await sup.child(a).tell(Say("fail"))
         await when_up(sup.child(b), 2)
         await settle()
