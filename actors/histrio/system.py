@@ -333,11 +333,11 @@ async def open_system(
                     await ending.opened().stop()
             finally:
                 stuck.close()
+                ending.close()  # before the services end, so that whoever finds it open finds a nursery that is, too
             services.cancel_scope.cancel()
     except BaseException as error:
         ending.scope_raised(error)
     finally:
-        ending.close()
         if own_driver is not None:
             await own_driver.aclose()  # whatever has happened: its files are ours to close
     ending.leave()

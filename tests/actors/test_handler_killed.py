@@ -164,6 +164,4 @@ async def test_a_start_that_times_out_tells_all(autojump_clock: MockClock) -> No
         with pytest.raises(histrio.ActorFailed) as raised:
             await system.spawn(Late)
 
-    told = [type(error) for error in members(raised.value.__cause__)]
-    assert len(told) == 2
-    assert set(told) == {TimeoutError, Boom}
+    assert sorted(type(error).__name__ for error in members(raised.value.__cause__)) == ["Boom", "TimeoutError"]

@@ -180,6 +180,20 @@ async def test_an_actor_may_stop_its_own_system() -> None:
 # -- run ---------------------------------------------------------------------------------------------------------------
 
 
+async def test_a_system_is_closed_before_its_services_end() -> None:
+    """A10: whoever sees it open may count on them, so at no step is it open without."""
+    told: list[bool] = []
+
+    def call_later() -> None:
+        told.append(system.engine.closed is not None)
+        system.engine.after(1, lambda: None)  # takes a task of the services
+
+    async with histrio.open_system() as system:
+        system.engine.closing["a test"] = call_later
+
+    assert told == [True]
+
+
 def test_run_gives_the_value_of_main() -> None:
     """A14: `run(main, *args)` opens a system for `main`, and returns or raises what `main` does."""
 

@@ -13,6 +13,7 @@
 #   out. Many are tried at once, then fewer and fewer.
 # - Of what never returned, whatever does not help to explain more of the others. (No order needs it then, for none can
 #   be found with it. What helps is drawn, or else what it explains would look like the mistake.)
+# - What helps is drawn with its result, if it had one, and that may say already what another one was needed for.
 #
 # All this is search, and searches may be long. So each has a number of steps; what is not known after them is kept.
 
@@ -112,13 +113,29 @@ class _Smaller(Generic[O]):
         lost = [each for each in _known(late, needed) if each.ended is None]
         told = self._explained([*needed, *lost], first)
         helpful = _fewest(lost, lambda some: told is not None and self._explained([*needed, *some], first) == told)
-        shown = {each.began for each in (*needed, *helpful)}
+        shown = self._without_the_superfluous(late, {each.began for each in (*needed, *helpful)}, first)
         return Counterexample(
             tuple(each for each in late if each.began in shown),
             first,
             len(beginning) - len(late),
             tuple(each for each in late if each.began not in shown),
         )
+
+    def _without_the_superfluous(self, operations: list[Operation[O]], shown: set[int], first: Hashable) -> set[int]:
+        """Of those that began then, whoever is needed for the proof, or explains another one."""
+        while True:
+            some = [each for each in operations if each.began in shown]
+            told = self._explained(some, first)
+            for each in some:
+                others = [one for one in some if one is not each]
+                left = self._explained(others, first)
+                if told is None or left is None or left < told - (each.ended is not None):
+                    continue
+                if self._is_wrong(_known(operations, others), first):
+                    shown = shown - {each.began}
+                    break
+            else:
+                return shown
 
     def _shortest(self, operations: Sequence[Operation[O]], stuck_at: int) -> list[Operation[O]]:
         """The shortest beginning that no order explains; most often it ends where the first search was stuck."""

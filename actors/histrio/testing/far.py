@@ -108,10 +108,9 @@ class Mailbox:
     def receive(self, src: str, message: object, reply: Reply | None) -> None:
         """Something has come."""
         path, packed = cast(_Letter, message)
-        # A system whose last task has ended takes no new ones, and is closed at its next step only; nobody lives there then.
-        if self._system.engine.closed is not None or self._system.ref_at(path) is None:
+        if self._system.engine.closed is not None:
             if reply is not None:
-                reply.error(Unreachable(f"no actor lives at {path} of {self._here.name}"))
+                reply.error(Unreachable(f"{self._here.name} has stopped: no actor lives at {path}"))
             return
         line = self._lines.setdefault((src, path), deque())
         line.append((packed, src, reply))
