@@ -178,6 +178,9 @@ class SupLife(Life):
         mail, self.mail = self.mail, []
         for life in mail:
             self.told_end(life)
+        for slot in self.slots[:]:
+            if slot.wanted and slot.place is None:
+                self.del_child(slot)  # it was halted at its first start, which is not tried again now
 
     # "If more than MaxR restarts occur within MaxT seconds, it terminates all children and then itself": in OTP by reason
     # `shutdown`; in Histrio that is a failure, also if it is killed meanwhile.

@@ -125,6 +125,11 @@ TREES = {
         (at(1, Do.FINISH, "/r/a"), at(2, Do.FINISH, "/r/b")),
         9 * S,
     ),
+    "what start_child starts is halted, and its supervisor stops before it is started again": Program(
+        s("r", w("a", start=0.5, unwind=0.375), strategy=ALL),
+        (at(1.1, Do.CRASH, "/r/a"), Op(int(1.4 * S), Do.START_CHILD, "/r", spec=w("x", start=0.3))),
+        int(1.9 * S),
+    ),
     "a stop of what waits for a restart": Program(
         s("r", w("a"), w("b", TRANSIENT), backoff=1),
         (
